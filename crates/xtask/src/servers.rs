@@ -15,6 +15,7 @@ mod scratch;
 
 pub use alertmanager::{Alertmanager, AlertmanagerSettings};
 pub use postgres::{Postgres, PostgresSettings};
+pub(crate) use process::children;
 pub use process::{Process, Program};
 pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;

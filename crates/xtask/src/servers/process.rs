@@ -218,16 +218,25 @@ fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut at = 0;
     while let Some(parent) = found.get(at).copied() {
-        let file = format!("/proc/{parent}/task/{parent}/children");
-        let children = std::fs::read_to_string(file).unwrap_or_default();
-        found.extend(
-            children
-                .split_whitespace()
-                .filter_map(|word| word.parse::<u32>().ok()),
-        );
+        found.extend(children(parent));
         at += 1;
     }
     found.split_off(1)
+}
+
+/// The children of a process, whichever of its threads started them.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|text| {
+            let words = text.split_whitespace().filter_map(|word| word.parse().ok());
+            words.collect::<Vec<u32>>()
+        })
+        .collect()
 }
 
 /// The thread that starts all servers and lives as long as this process.

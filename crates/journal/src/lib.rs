@@ -1,1 +1,31 @@
-//! Placeholder head; replaced by the first commit of this crate.
+//! The durable, append-only record of what happened, and the only place where a permit is committed.
+//!
+//! Why a crate: what *remembers* must not be able to act, look or tell. One SQLite file in the state directory, one writer
+//! (`BEGIN IMMEDIATE`, WAL, synchronous FULL, because a lost commit would be a repeated action), read-only connections beside
+//! it. An incident is the fold of its events; a summary row is kept in the same transaction so that lists stay cheap.
+//! Deliberately knows no clock (stamps are arguments and never go back), no policy but the permit, and nothing of people.
+
+mod append;
+mod claim;
+mod codec;
+mod evidence;
+mod heard;
+mod hygiene;
+mod intake;
+mod lists;
+mod open;
+mod outbox;
+mod pause;
+mod schema;
+mod start;
+
+pub use claim::{Claim, Claimed};
+pub use append::AppendError;
+pub use heard::{Chosen, Heard, HeardOutcome};
+pub use hygiene::{Health, Pruned, Retention};
+pub use intake::{Delivery, Intake, NotTaken};
+pub use lists::{Filter, Past, Recorded, Summary};
+pub use open::{Journal, OpenError};
+pub use outbox::{Outgoing, OutgoingState};
+pub use pause::{PauseRow, Scope};
+pub use start::StartRefused;

@@ -1,1 +1,13 @@
-//! Placeholder head; replaced by the first commit of this crate.
+//! Decides, and mints permits. Why a crate of its own: what decides must not be able to touch anything, so that every
+//! decision can be tried with a table and replayed with the configuration of that night. No clock, no I/O, no async.
+
+pub mod decide;
+pub mod guards;
+pub mod history;
+pub mod permit;
+pub mod route;
+
+pub use decide::{Case, Decision, Ruling, decide};
+pub use history::{Attempted, History, Pause};
+pub use permit::{Committed, Permit, Reservation};
+pub use route::{Routing, route};

@@ -1,0 +1,235 @@
+//! Appending an event: the fold is asked first, then the event, the summary and the holds are written in one transaction that
+//! is conditional on the sequence number. Deliberately the same code for the engine's events and for those that come from
+//! outside (an alert, a person), so that no path can forget the summary.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use runbook::incident::{Event, IllegalEvent, Incident, IncidentId, Opening, Stage, Waiting};
+use runbook::time::Stamp;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
+
+use crate::claim::Claim;
+use crate::codec;
+use crate::open::Journal;
+
+/// Why an event was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Something else was appended in between; the claim now holds the newer incident.
+    #[error("the incident changed in between")]
+    Conflict,
+    /// The lease is another's by now; the claim is void.
+    #[error("the lease on the incident was lost")]
+    LeaseLost,
+    /// The incident's stage does not list the event.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The journal could not be written or read.
+    #[error(transparent)]
+    Store(#[from] anyhow::Error),
+}
+
+impl Journal {
+    /// Appends an event to a claimed incident, durably.
+    ///
+    /// # Errors
+    /// [`AppendError`]; on a conflict the claim was reloaded, and the caller asks again what is next.
+    pub async fn append(&self, claim: &mut Claim, now: Stamp, event: &Event) -> Result<(), AppendError> {
+        let mut writer = self.writer().await;
+        let at = writer.stamp(now);
+        let mut next = claim.incident.clone();
+        next.apply(at, event)?;
+        let config = writer.config.clone();
+        let outcome = async {
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await.context("beginning an append")?;
+            if let Some(refused) = check_claim(&mut transaction, claim).await? {
+                return Ok(Some(refused));
+            }
+            write_event(&mut transaction, claim.incident.seq, at, &config, event, &next).await?;
+            transaction.commit().await.context("committing an event")?;
+            Ok(None)
+        }
+        .await;
+        let refused = self.note_trouble(outcome)?;
+        match refused {
+            None => {
+                claim.incident = next;
+                drop(writer);
+                self.tell_changed();
+                Ok(())
+            }
+            Some(Refused::LeaseLost) => Err(AppendError::LeaseLost),
+            Some(Refused::Changed) => {
+                drop(writer);
+                claim.incident = self.load(claim.incident.id).await?;
+                Err(AppendError::Conflict)
+            }
+        }
+    }
+
+    /// Appends an event that comes from outside: a person's answer or note, a stop.
+    ///
+    /// # Errors
+    /// [`AppendError::Illegal`] when the incident's stage does not list it, with a reason for people.
+    pub async fn append_from_outside(&self, id: IncidentId, now: Stamp, event: &Event) -> Result<Incident, AppendError> {
+        let mut writer = self.writer().await;
+        let at = writer.stamp(now);
+        let config = writer.config.clone();
+        let mut incident = self.load_with(&mut writer.connection, id).await?;
+        let seq = incident.seq;
+        incident.apply(at, event)?;
+        let outcome = async {
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await.context("beginning an append")?;
+            write_event(&mut transaction, seq, at, &config, event, &incident).await?;
+            transaction.commit().await.context("committing an event")?;
+            Ok(())
+        }
+        .await;
+        self.note_trouble(outcome)?;
+        drop(writer);
+        self.tell_changed();
+        Ok(incident)
+    }
+
+    /// Folds an incident from its events.
+    ///
+    /// # Errors
+    /// When it is not there, or when an event cannot be read or does not fit; the caller hands it to a person.
+    pub async fn load(&self, id: IncidentId) -> anyhow::Result<Incident> {
+        let mut reader = self.inner.readers.acquire().await.context("opening the journal to read")?;
+        self.load_with(&mut reader, id).await
+    }
+
+    pub(crate) async fn load_with(&self, connection: &mut SqliteConnection, id: IncidentId) -> anyhow::Result<Incident> {
+        let rows = sqlx::query("SELECT at, kind, version, body FROM events WHERE incident = $1 ORDER BY seq")
+            .bind(id.0 as i64)
+            .fetch_all(&mut *connection)
+            .await?;
+        let mut events = rows.iter().map(read_row);
+        let (opened, first) = events.next().with_context(|| format!("there is no incident {id}"))??;
+        let Event::Opened(opening) = first else { anyhow::bail!("{id} does not begin with its opening") };
+        let runbook = self.runbook_of(&opening).await?;
+        let mut incident = Incident::open(id, runbook, opened, &opening);
+        for event in events {
+            let (at, event) = event?;
+            incident.apply(at, &event).with_context(|| format!("folding {id}"))?;
+        }
+        Ok(incident)
+    }
+
+    pub(crate) async fn runbook_of(&self, opening: &Opening) -> anyhow::Result<Arc<runbook::book::Runbook>> {
+        let configuration = self.configuration(&opening.config).await?;
+        let runbook = configuration.runbooks.get(&opening.runbook);
+        Ok(Arc::new(runbook.with_context(|| format!("the runbook {} is not in its configuration", opening.runbook))?.clone()))
+    }
+}
+
+pub(crate) fn read_row(row: &SqliteRow) -> anyhow::Result<(Stamp, Event)> {
+    let at = Stamp::from_millis(row.try_get(0)?);
+    let (kind, version, body): (String, i64, String) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok((at, codec::read(&kind, version, &body)?))
+}
+
+pub(crate) enum Refused {
+    Changed,
+    LeaseLost,
+}
+
+/// Whether the claim still stands: same lease generation, same sequence.
+pub(crate) async fn check_claim(connection: &mut SqliteConnection, claim: &Claim) -> anyhow::Result<Option<Refused>> {
+    let row = sqlx::query("SELECT seq, lease FROM incidents WHERE id = $1")
+        .bind(claim.incident.id.0 as i64)
+        .fetch_one(connection)
+        .await?;
+    let (seq, lease): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if lease != claim.lease {
+        return Ok(Some(Refused::LeaseLost));
+    }
+    Ok((seq != claim.incident.seq as i64).then_some(Refused::Changed))
+}
+
+/// When the engine has to look at the incident next, as far as its stage says so.
+pub(crate) fn due(incident: &Incident, at: Stamp) -> Option<Stamp> {
+    match &incident.stage {
+        Stage::Closed { .. } => None,
+        Stage::Waiting { on: Waiting::Person(ask), .. } => Some(ask.expires),
+        Stage::Waiting { until, .. } => Some(*until),
+        _ => Some(at),
+    }
+}
+
+/// Writes the event with everything that must change with it: the summary, the question's row, the holds.
+pub(crate) async fn write_event(
+    connection: &mut SqliteConnection,
+    seq: u64,
+    at: Stamp,
+    config: &str,
+    event: &Event,
+    after: &Incident,
+) -> anyhow::Result<()> {
+    let id = after.id.0 as i64;
+    sqlx::query("INSERT INTO events (incident, seq, at, kind, version, config, body) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        .bind(id)
+        .bind(seq as i64)
+        .bind(at.millis())
+        .bind(event.kind())
+        .bind(i64::from(Event::VERSION))
+        .bind(config)
+        .bind(codec::write(event)?)
+        .execute(&mut *connection)
+        .await
+        .context("writing an event")?;
+    let (closed, how, why) = match &after.stage {
+        Stage::Closed { how, why } => (Some(after.last.millis()), Some(how.word()), why.as_str()),
+        Stage::Closing { why, .. } => (None, None, why.as_str()),
+        _ => (None, None, ""),
+    };
+    // A note to a closed incident must not move the moment it was closed.
+    sqlx::query(
+        "UPDATE incidents SET seq = $2, updated = $3, stage = $4, due = $5, closed = COALESCE(closed, $6), how = $7, why = $8 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(after.seq as i64)
+    .bind(at.millis())
+    .bind(after.stage.word())
+    .bind(due(after, at).map(Stamp::millis))
+    .bind(closed)
+    .bind(how)
+    .bind(why)
+    .execute(&mut *connection)
+    .await
+    .context("writing the summary")?;
+    match event {
+        Event::Waits { on: Waiting::Person(ask), .. } => {
+            sqlx::query("INSERT INTO asks (id, incident, expires) VALUES ($1, $2, $3)")
+                .bind(&ask.id)
+                .bind(id)
+                .bind(ask.expires.millis())
+                .execute(&mut *connection)
+                .await
+                .context("writing a question")?;
+        }
+        Event::Answered { ask, answer } => {
+            sqlx::query("UPDATE asks SET answered = $2 WHERE id = $1")
+                .bind(ask)
+                .bind(serde_json::to_string(answer)?)
+                .execute(&mut *connection)
+                .await
+                .context("writing an answer")?;
+        }
+        _ => {}
+    }
+    if !after.needs_holds() {
+        let released = sqlx::query("DELETE FROM holds WHERE incident = $1").bind(id).execute(&mut *connection).await?;
+        if released.rows_affected() > 0 {
+            // Whoever waits for the target looks again at once instead of at its next poll.
+            sqlx::query("UPDATE incidents SET due = MIN(due, $1) WHERE stage = 'held' AND closed IS NULL")
+                .bind(at.millis())
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! A person's stop: for everything, a runbook or a target, with an end and a reason. It is part of the transaction that starts
+//! an action, so that no act is admitted after a pause was acknowledged. A file `PAUSE` in the state directory is the same stop
+//! for when nothing else works; configuration management does not own it. Deliberately no way to pause without a reason.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::Context;
+use policy::Pause;
+use runbook::target::TargetId;
+use runbook::time::Stamp;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use crate::open::Journal;
+
+/// What is paused.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// One runbook, by name.
+    Runbook(String),
+    /// One target.
+    Target(TargetId),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::All => f.write_str("all"),
+            Scope::Runbook(name) => write!(f, "runbook:{name}"),
+            Scope::Target(id) => write!(f, "target:{id}"),
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "all" => Ok(Scope::All),
+            Some(("runbook", name)) if !name.is_empty() => Ok(Scope::Runbook(name.to_owned())),
+            Some(("target", id)) => id.parse().map(Scope::Target),
+            _ => Err("a pause is for `all`, `runbook:NAME` or `target:KIND/NAME`".to_owned()),
+        }
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> Self {
+        scope.to_string()
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// One pause in force.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct PauseRow {
+    /// What is paused.
+    pub scope: String,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub by: String,
+    /// Since when.
+    pub since: Stamp,
+    /// When it ends by itself.
+    pub until: Option<Stamp>,
+}
+
+/// The name of the file in the state directory that pauses everything while it is there.
+pub const PAUSE_FILE: &str = "PAUSE";
+
+impl Journal {
+    /// Pauses; acknowledged only when it is on disk. No act is admitted afterwards.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: the caller then writes the pause file instead.
+    pub async fn pause(&self, scope: &Scope, reason: &str, by: &str, now: Stamp, until: Option<Stamp>) -> anyhow::Result<()> {
+        self.change_pause(async |connection: &mut SqliteConnection| {
+            sqlx::query(
+                "INSERT INTO pauses (scope, reason, by, since, until) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (scope) DO UPDATE SET reason = $2, by = $3, since = $4, until = $5",
+            )
+            .bind(scope.to_string())
+            .bind(reason)
+            .bind(by)
+            .bind(now.millis())
+            .bind(until.map(Stamp::millis))
+            .execute(connection)
+            .await
+            .context("writing a pause")?;
+            Ok(true)
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Ends a pause; false when there was none.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn resume(&self, scope: &Scope) -> anyhow::Result<bool> {
+        self.change_pause(async |connection: &mut SqliteConnection| {
+            let done = sqlx::query("DELETE FROM pauses WHERE scope = $1")
+                .bind(scope.to_string())
+                .execute(connection)
+                .await
+                .context("ending a pause")?;
+            Ok(done.rows_affected() > 0)
+        })
+        .await
+    }
+
+    async fn change_pause(&self, change: impl AsyncFnOnce(&mut SqliteConnection) -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+        let mut writer = self.writer().await;
+        let outcome = async {
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
+            let changed = change(&mut transaction).await?;
+            sqlx::query("UPDATE facts SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) WHERE name = 'pause_epoch'")
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("UPDATE incidents SET due = 0 WHERE closed IS NULL AND due IS NOT NULL AND stage = 'waiting'")
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(changed)
+        }
+        .await;
+        let changed = self.note_trouble(outcome)?;
+        drop(writer);
+        self.tell_changed();
+        Ok(changed)
+    }
+
+    /// The stop that applies to this runbook on these targets now.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn pause_for(&self, runbook: &str, targets: &[TargetId], now: Stamp) -> anyhow::Result<Pause> {
+        let mut reader = self.inner.readers.acquire().await?;
+        pause_with(&mut reader, self.directory(), runbook, targets, now).await
+    }
+
+    /// All pauses that are in force.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn pauses(&self, now: Stamp) -> anyhow::Result<Vec<PauseRow>> {
+        let rows = sqlx::query("SELECT scope, reason, by, since, until FROM pauses WHERE until IS NULL OR until > $1 ORDER BY scope")
+            .bind(now.millis())
+            .fetch_all(&self.inner.readers)
+            .await?;
+        let mut pauses = Vec::new();
+        for row in rows {
+            pauses.push(PauseRow {
+                scope: row.try_get(0)?,
+                reason: row.try_get(1)?,
+                by: row.try_get(2)?,
+                since: Stamp::from_millis(row.try_get(3)?),
+                until: row.try_get::<Option<i64>, _>(4)?.map(Stamp::from_millis),
+            });
+        }
+        if let Some(reason) = pause_file(self.directory()) {
+            pauses.push(PauseRow { scope: "all".to_owned(), reason, by: "the pause file".to_owned(), since: now, until: None });
+        }
+        Ok(pauses)
+    }
+}
+
+/// Why the pause file stops everything, if it is there. A file that cannot be read stops too.
+pub(crate) fn pause_file(directory: &Path) -> Option<String> {
+    let path = directory.join(PAUSE_FILE);
+    match std::fs::symlink_metadata(&path) {
+        Ok(_) => {
+            let said = std::fs::read_to_string(&path).unwrap_or_default();
+            let said = runbook::text::inert(said.trim(), 200);
+            let lift = format!("remove {} to go on", path.display());
+            Some(if said.is_empty() { lift } else { format!("{said} ({lift})") })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("whether {} is there cannot be told: {error}", path.display())),
+    }
+}
+
+/// The pause that applies, within a transaction or a read.
+pub(crate) async fn pause_with(
+    connection: &mut SqliteConnection,
+    directory: &Path,
+    runbook: &str,
+    targets: &[TargetId],
+    now: Stamp,
+) -> anyhow::Result<Pause> {
+    let row = sqlx::query("SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'pause_epoch'").fetch_one(&mut *connection).await?;
+    let epoch: i64 = row.try_get(0)?;
+    let mut pause = Pause { epoch: epoch as u64, reason: pause_file(directory), until: None };
+    if pause.reason.is_some() {
+        return Ok(pause);
+    }
+    let rows = sqlx::query("SELECT scope, reason, by, until FROM pauses WHERE until IS NULL OR until > $1")
+        .bind(now.millis())
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let scope: String = row.try_get(0)?;
+        let (reason, by): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let applies = match scope.parse() {
+            Ok(Scope::All) => true,
+            Ok(Scope::Runbook(name)) => name == runbook,
+            Ok(Scope::Target(id)) => targets.contains(&id),
+            // A scope that this release cannot read stops everything rather than nothing.
+            Err(_) => true,
+        };
+        if applies {
+            pause.reason = Some(format!("{reason} (by {by}; `runbookd resume {scope}` lifts it)"));
+            pause.until = row.try_get::<Option<i64>, _>(3)?.map(Stamp::from_millis);
+        }
+    }
+    Ok(pause)
+}

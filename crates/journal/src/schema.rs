@@ -1,0 +1,126 @@
+//! The tables, as a list of migrations. A migration is never edited after a release; a new one is added. Deliberately plain
+//! SQL text, so that what is on disk can be read here.
+
+/// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
+pub(crate) const MIGRATIONS: [&str; 1] = [
+    r"
+CREATE TABLE deliveries (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  received INTEGER NOT NULL,
+  bodies BLOB NOT NULL              -- length-prefixed bodies of the deliveries that shared one commit
+);
+CREATE TABLE configurations (
+  hash TEXT PRIMARY KEY,
+  stored INTEGER NOT NULL,
+  body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE incidents (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  runbook TEXT NOT NULL,
+  target TEXT NOT NULL,
+  title TEXT NOT NULL,
+  config TEXT NOT NULL REFERENCES configurations(hash),
+  opened INTEGER NOT NULL,
+  updated INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  stage TEXT NOT NULL,
+  why TEXT NOT NULL DEFAULT '',
+  due INTEGER,                      -- when the engine has to look at it again; none once it is closed or unreadable
+  closed INTEGER,
+  how TEXT,
+  resends INTEGER NOT NULL DEFAULT 0,
+  lease INTEGER NOT NULL DEFAULT 0, -- generation: a late worker's is lower
+  leased_until INTEGER NOT NULL DEFAULT 0,
+  unreadable TEXT
+);
+CREATE UNIQUE INDEX one_open_incident ON incidents(runbook, target) WHERE closed IS NULL;
+CREATE INDEX incidents_due ON incidents(due) WHERE due IS NOT NULL;
+CREATE INDEX incidents_cured ON incidents(runbook, target, closed) WHERE how = 'cured';
+CREATE INDEX incidents_closed ON incidents(closed) WHERE closed IS NOT NULL;
+CREATE TABLE events (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  seq INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  config TEXT NOT NULL,
+  body TEXT NOT NULL,
+  UNIQUE (incident, seq)
+);
+CREATE TABLE alerts (
+  fingerprint TEXT PRIMARY KEY,
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  starts_at INTEGER NOT NULL,
+  status TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX alerts_of ON alerts(incident);
+CREATE TABLE unmatched (
+  alertname TEXT PRIMARY KEY,
+  times INTEGER NOT NULL,
+  last INTEGER NOT NULL,
+  why TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE attempts (
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  seq INTEGER NOT NULL,
+  runbook TEXT NOT NULL,
+  target TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  purpose TEXT NOT NULL,
+  PRIMARY KEY (incident, seq)
+) WITHOUT ROWID;
+CREATE INDEX attempts_by_scope ON attempts(runbook, target, at) WHERE purpose = 'do';
+CREATE TABLE holds (
+  target TEXT PRIMARY KEY,
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  since INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE pauses (
+  scope TEXT PRIMARY KEY,
+  reason TEXT NOT NULL,
+  by TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  until INTEGER
+) WITHOUT ROWID;
+CREATE TABLE asks (
+  id TEXT PRIMARY KEY,
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  expires INTEGER NOT NULL,
+  answered TEXT
+) WITHOUT ROWID;
+CREATE TABLE evidence (
+  hash TEXT PRIMARY KEY,
+  kept INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE evidence_of (
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  name TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  PRIMARY KEY (incident, name, hash)
+) WITHOUT ROWID;
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  incident INTEGER NOT NULL REFERENCES incidents(id),
+  key TEXT NOT NULL,
+  body TEXT NOT NULL,
+  state TEXT NOT NULL,              -- pending, sending, sent, dead
+  tries INTEGER NOT NULL DEFAULT 0,
+  due INTEGER NOT NULL,
+  error TEXT NOT NULL DEFAULT '',
+  UNIQUE (incident, key)
+);
+CREATE INDEX outbox_due ON outbox(due) WHERE state IN ('pending', 'sending');
+CREATE TABLE told (
+  incident INTEGER PRIMARY KEY REFERENCES incidents(id),
+  body TEXT NOT NULL
+);
+CREATE TABLE facts (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO facts (name, value) VALUES ('pause_epoch', '0'), ('report_position', '0');
+",
+];

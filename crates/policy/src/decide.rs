@@ -1,0 +1,261 @@
+//! The decision: refuse, ask, wait, or a permit, always with the reason, guard by guard. The order of the guards is the order
+//! of this file, so that the first closed gate is the one that people are told. An act passes all guards; an undo and the end
+//! of an effect pass pause, fresh look and identity only. Deliberately a function of its arguments: no clock, no store.
+
+use runbook::book::{Configuration, Mode, Runbook};
+use runbook::finding::Findings;
+use runbook::identity::Selection;
+use runbook::incident::{Aim, Ask, Gate, How, Incident, IncidentId, Waiting};
+use runbook::order::{NoSelection, Order, Purpose};
+use runbook::time::Stamp;
+
+use crate::guards::{self, Past};
+use crate::history::{History, Pause};
+use crate::permit::{Permit, Reservation};
+
+/// Everything a decision may depend on.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The incident, which keeps the runbook it was opened with.
+    pub incident: &'a Incident,
+    /// What the look was for.
+    pub aim: Aim,
+    /// What was seen.
+    pub findings: &'a Findings,
+    /// The moment of the decision.
+    pub now: Stamp,
+    /// Limits, modes and inventory as they are now.
+    pub current: &'a Configuration,
+    /// The stop that applies to this runbook and target.
+    pub pause: &'a Pause,
+    /// The past of this runbook on this target.
+    pub history: &'a History,
+    /// The clock jumped; nothing automatic acts before this moment.
+    pub clock_doubted_until: Option<Stamp>,
+    /// Another incident that holds a target of this step.
+    pub held_by: Option<IncidentId>,
+    /// A random, opaque, single-use name for a question, should one be asked.
+    pub ask_id: &'a str,
+}
+
+/// What is to happen.
+#[derive(Debug)]
+pub enum Decision {
+    /// Act: the permit goes to the journal.
+    Act(Permit),
+    /// Capture evidence first, then decide again.
+    Capture(Order),
+    /// Look again first.
+    LookAgain(String),
+    /// Wait.
+    Wait {
+        /// Until when at the latest.
+        until: Stamp,
+        /// For what.
+        on: Waiting,
+        /// Why.
+        why: String,
+    },
+    /// This rung does not apply.
+    SkipRung(String),
+    /// What was done is enough; verify it.
+    Enough(String),
+    /// It is over.
+    End {
+        /// How.
+        how: How,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A decision with the word of every guard that was asked.
+#[derive(Debug)]
+pub struct Ruling {
+    /// What is to happen.
+    pub decision: Decision,
+    /// Guard by guard, in order; all but the last are open.
+    pub gates: Vec<Gate>,
+}
+
+/// Collects the word of each guard; the first closed one decides.
+pub(crate) struct Gates(Vec<Gate>);
+
+impl Gates {
+    pub(crate) fn open(&mut self, name: &str, why: impl Into<String>) {
+        self.0.push(Gate { name: name.to_owned(), open: true, why: why.into() });
+    }
+
+    fn close(mut self, name: &str, why: &str, decision: Decision) -> Ruling {
+        self.0.push(Gate { name: name.to_owned(), open: false, why: why.to_owned() });
+        Ruling { decision, gates: self.0 }
+    }
+}
+
+/// A guard's word: pass with a reason, or the decision that takes the place of an act.
+pub(crate) type Word = Result<String, (String, Decision)>;
+
+/// Decides one case.
+pub fn decide(case: &Case<'_>) -> Ruling {
+    match case.aim {
+        Aim::Do => decide_step(case),
+        Aim::Undo => decide_taking_back(case, Purpose::Undo),
+        Aim::End => decide_taking_back(case, Purpose::End),
+    }
+}
+
+macro_rules! pass {
+    ($gates:ident, $name:literal, $word:expr) => {
+        match $word {
+            Ok(why) => $gates.open($name, why),
+            Err((why, decision)) => return $gates.close($name, &why, decision),
+        }
+    };
+}
+
+fn decide_step(case: &Case<'_>) -> Ruling {
+    let mut gates = Gates(Vec::new());
+    pass!(gates, "stop", guards::not_stopped(case));
+    pass!(gates, "alert", guards::alert_not_over(case));
+    pass!(gates, "pause", guards::not_paused(case));
+    pass!(gates, "clock", guards::clock_trusted(case));
+    pass!(gates, "fresh", guards::fresh(case));
+    let Some(rules) = case.current.runbooks.get(&case.incident.runbook.name) else {
+        let why = format!("the runbook {} is no longer in the configuration", case.incident.runbook.name);
+        return gates.close("runbook", &why, Decision::End { how: How::HandedOver, why: why.clone() });
+    };
+    pass!(gates, "inventory", guards::in_inventory(case));
+    pass!(gates, "require", guards::required(case));
+    pass!(gates, "when", guards::applies(case));
+    let order = match order_of_step(case) {
+        Ok(order) => order,
+        Err((why, decision)) => return gates.close("selection", &why, decision),
+    };
+    gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
+    let past = Past::of(case, rules);
+    pass!(gates, "recurrence", past.not_recurring());
+    pass!(gates, "rate", past.within_rates());
+    pass!(gates, "cooldown", past.cooled_down());
+    pass!(gates, "hold", guards::not_held(case));
+    pass!(gates, "mode", allowed_by_mode(case, rules, &order));
+    pass!(gates, "evidence", guards::evidence(case, &order));
+    act(case, rules, order, gates)
+}
+
+/// The order for the step that is next: what the action selects, and of it only what was approved, where somebody was asked.
+fn order_of_step(case: &Case<'_>) -> Result<Order, (String, Decision)> {
+    let Some(step) = case.incident.step() else {
+        let why = "the rung has no further step".to_owned();
+        return Err((why.clone(), Decision::End { how: How::HandedOver, why }));
+    };
+    let target = step.target.clone().unwrap_or_else(|| case.incident.target.clone());
+    let live = step.action.select(case.findings).map_err(|none| match none {
+        NoSelection::Unseen(why) => guards::wait_for_sight(case, &why),
+        NoSelection::Nothing(why) if case.incident.applied.is_empty() && case.incident.at.step == 0 => {
+            (why.clone(), Decision::SkipRung(why))
+        }
+        NoSelection::Nothing(why) => (why.clone(), Decision::Enough(why)),
+    })?;
+    let selection = match grant_for(case, &step.action, &target) {
+        Some(approved) => match live.intersect(approved) {
+            Ok(both) => both,
+            // Nothing of what was approved is left; what is there now has to be asked about anew.
+            Err(_) => live,
+        },
+        None => live,
+    };
+    Ok(Order { purpose: Purpose::Do, action: step.action.clone(), target, selection })
+}
+
+/// The approved selection, where a person agreed to this action with these very arguments on this target.
+fn grant_for<'a>(case: &Case<'a>, action: &runbook::action::Action, target: &runbook::target::TargetId) -> Option<&'a Selection> {
+    let grant = case.incident.grant.as_ref()?;
+    let same = grant.ask.order.action == *action && grant.ask.order.target == *target && grant.ask.at_most == action.cap();
+    let timely = case.now.since(grant.at) <= guards::GRANT_LASTS;
+    (same && timely).then_some(&grant.ask.order.selection)
+}
+
+fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
+    let (mode, whence) = guards::mode_now(case, rules);
+    match mode {
+        Mode::Auto => Ok(format!("auto ({whence})")),
+        Mode::Observe => {
+            let why = format!("mode is observe ({whence}): would have done {} on {}", would(order), order.target);
+            Err((why.clone(), Decision::End { how: How::Refused, why }))
+        }
+        Mode::Ask => {
+            let approved = grant_for(case, &order.action, &order.target);
+            if let (Some(approved), Some(grant)) = (approved, &case.incident.grant)
+                && order.selection.is_within(approved)
+            {
+                return Ok(format!("ask ({whence}): {} agreed", grant.by));
+            }
+            let expires = case.now.plus(case.current.approval_expiry());
+            let ask = Ask {
+                id: case.ask_id.to_owned(),
+                order: order.clone(),
+                at_most: order.action.cap(),
+                shown: Ask::show(order.describe(case.findings)),
+                expires,
+            };
+            let why = format!("mode is ask ({whence}): a person has to agree to {} on {}", would(order), order.target);
+            Err((why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
+        }
+    }
+}
+
+fn would(order: &Order) -> String {
+    format!("{} ({} selected)", order.action, order.selection.count())
+}
+
+fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
+    let mut reservations: Vec<Reservation> = rules
+        .limits
+        .rate
+        .iter()
+        .map(|rate| Reservation { fewer_than: rate.count, within: rate.per.duration(), except_own: false })
+        .collect();
+    if !rules.limits.cooldown.duration().is_zero() {
+        let cooldown = rules.limits.cooldown.duration();
+        reservations.push(Reservation { fewer_than: 1, within: cooldown, except_own: true });
+    }
+    permit(case, order, reservations, gates)
+}
+
+fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Gates) -> Ruling {
+    let incident = case.incident;
+    let permit = Permit::mint(
+        incident.id,
+        incident.seq,
+        &incident.runbook.name,
+        &incident.target,
+        order,
+        case.pause.epoch,
+        reservations,
+        gates.0.clone(),
+    );
+    Ruling { decision: Decision::Act(permit), gates: gates.0 }
+}
+
+fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {
+    let mut gates = Gates(Vec::new());
+    pass!(gates, "pause", guards::not_paused(case));
+    pass!(gates, "fresh", guards::fresh(case));
+    let Some(attempt) = case.incident.to_take_back(case.aim) else {
+        let why = "nothing is left to take back".to_owned();
+        return gates.close("identity", &why, Decision::End { how: How::HandedOver, why: why.clone() });
+    };
+    let order = Order { purpose, ..attempt.order.clone() };
+    if case.current.inventory.get(&order.target).is_none() {
+        let why = format!("{} is no longer in the inventory, so what was done there cannot be taken back", order.target);
+        return gates.close("identity", &why, Decision::End { how: How::Stuck, why: why.clone() });
+    }
+    gates.open("identity", format!("takes back attempt {}", attempt.number));
+    let from = order.action.facts().selects_from;
+    if let Some(why) = case.findings.looks.values().filter(|f| f.probe == from).find_map(|f| f.unknown()) {
+        let (why, decision) = guards::wait_for_sight(case, why);
+        return gates.close("sight", &why, decision);
+    }
+    pass!(gates, "hold", guards::not_held(case));
+    permit(case, order, Vec::new(), gates)
+}

@@ -1,0 +1,231 @@
+//! The guards, each a pure word on one question. Why apart from the decision: the order of gates is policy too, and reads
+//! best alone. Nothing here mints a permit.
+
+use std::time::Duration;
+
+use runbook::action::Destroys;
+use runbook::book::{Mode, Runbook};
+use runbook::condition::Truth;
+use runbook::incident::{Aim, How, IncidentId, Waiting};
+use runbook::order::Order;
+use runbook::time::{Span, Stamp};
+
+use crate::decide::{Case, Decision, Word};
+
+/// Findings older than this are not acted on.
+pub const FRESH_FOR: Duration = Duration::from_secs(15);
+/// How long a person's agreement is good for after it was given.
+pub const GRANT_LASTS: Duration = Duration::from_secs(300);
+/// How long to wait before looking again at what could not be seen.
+const SIGHT_RETRY: Duration = Duration::from_secs(10);
+/// How long looks may fail before a person is called.
+const SIGHT_PATIENCE: Duration = Duration::from_secs(600);
+/// How often a pause or a hold is asked about again, besides being woken.
+const RECHECK: Duration = Duration::from_secs(5);
+
+fn end(how: How, why: String) -> (String, Decision) {
+    (why.clone(), Decision::End { how, why })
+}
+
+fn wait(until: Stamp, on: Waiting, why: String) -> (String, Decision) {
+    (why.clone(), Decision::Wait { until, on, why })
+}
+
+/// Unknown: look again later, and call a person after a while. Nothing acts on it, nothing closes on it as good.
+pub(crate) fn wait_for_sight(case: &Case<'_>, why: &str) -> (String, Decision) {
+    let blind_for = case.incident.unseen_since.map_or(Duration::ZERO, |since| case.now.since(since));
+    if blind_for >= SIGHT_PATIENCE {
+        let how = if case.aim == Aim::Do { How::HandedOver } else { How::Stuck };
+        return end(how, format!("could not see for {}: {why}", Span::from(blind_for)));
+    }
+    wait(case.now.plus(SIGHT_RETRY), Waiting::Sight, format!("unknown, so nothing is done: {why}"))
+}
+
+pub(crate) fn not_stopped(case: &Case<'_>) -> Word {
+    match &case.incident.stopped {
+        None => Ok("nobody stopped it".to_owned()),
+        Some(why) => Err(end(How::Stopped, why.clone())),
+    }
+}
+
+pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
+    if !case.incident.alerts_are_over() {
+        return Ok("what opened it is not over".to_owned());
+    }
+    if case.incident.applied.is_empty() {
+        let before = case.incident.attempts.is_empty();
+        let why = if before { "the alert resolved before anything was done" } else { "the alert resolved, and nothing is in force" };
+        return Err(end(How::Subsided, why.to_owned()));
+    }
+    let why = "the alert resolved; no further step is taken, and what was done is verified".to_owned();
+    Err((why.clone(), Decision::Enough(why)))
+}
+
+pub(crate) fn not_paused(case: &Case<'_>) -> Word {
+    match &case.pause.reason {
+        None => Ok("not paused".to_owned()),
+        Some(reason) => Err(wait(case.now.plus(RECHECK), Waiting::Pause, format!("paused: {reason}"))),
+    }
+}
+
+pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
+    match case.clock_doubted_until.filter(|until| *until > case.now) {
+        None => Ok("wall and monotonic time agree".to_owned()),
+        Some(until) => Err(wait(until, Waiting::Time, format!("the clock jumped; nothing acts by itself before {until}"))),
+    }
+}
+
+pub(crate) fn fresh(case: &Case<'_>) -> Word {
+    let age = case.findings.oldest().map(|oldest| case.now.since(oldest));
+    match age {
+        Some(age) if age <= FRESH_FOR => Ok(format!("seen {} ago", Span::from(age))),
+        Some(age) => {
+            let why = format!("what was seen is {} old", Span::from(age));
+            Err((why.clone(), Decision::LookAgain(why)))
+        }
+        None => Err(end(How::HandedOver, "the runbook looks at nothing".to_owned())),
+    }
+}
+
+pub(crate) fn in_inventory(case: &Case<'_>) -> Word {
+    let step_target = case.incident.step().and_then(|step| step.target.as_ref());
+    for target in [Some(&case.incident.target), step_target].into_iter().flatten() {
+        if case.current.inventory.get(target).is_none() {
+            return Err(end(How::HandedOver, format!("{target} is no longer in the inventory")));
+        }
+    }
+    Ok("in the inventory".to_owned())
+}
+
+fn truth_of(case: &Case<'_>, condition: &runbook::condition::Condition) -> Truth {
+    condition.evaluate(case.findings)
+}
+
+/// The runbook's requirement, asked before the first step of each rung: later steps stand on what earlier ones changed.
+pub(crate) fn required(case: &Case<'_>) -> Word {
+    if case.incident.at.step > 0 {
+        return Ok("asked before the rung's first step".to_owned());
+    }
+    let require = &case.incident.runbook.require;
+    match truth_of(case, require) {
+        Truth::True => Ok(format!("{} holds", require.source())),
+        Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
+        Truth::False if case.incident.attempts.is_empty() => {
+            Err(end(How::Refused, format!("not needed: {} does not hold", require.source())))
+        }
+        Truth::False => {
+            Err(end(How::HandedOver, format!("the cure was not verified, and {} no longer holds", require.source())))
+        }
+    }
+}
+
+pub(crate) fn applies(case: &Case<'_>) -> Word {
+    let Some(remedy) = case.incident.remedy() else {
+        return Err(end(How::HandedOver, "no remedy is left".to_owned()));
+    };
+    match &remedy.when {
+        Some(when) if case.incident.at.step == 0 => match truth_of(case, when) {
+            Truth::True => Ok(format!("{} holds", when.source())),
+            Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
+            Truth::False => {
+                let why = format!("`{}` does not apply: {} does not hold", remedy.name, when.source());
+                Err((why.clone(), Decision::SkipRung(why)))
+            }
+        },
+        _ => Ok(format!("`{}` applies", remedy.name)),
+    }
+}
+
+pub(crate) fn not_held(case: &Case<'_>) -> Word {
+    match case.held_by.filter(|holder| *holder != case.incident.id) {
+        None => Ok("no other incident holds the target".to_owned()),
+        Some(by) => Err(held(case.now, by)),
+    }
+}
+
+pub(crate) fn held(now: Stamp, by: IncidentId) -> (String, Decision) {
+    wait(now.plus(RECHECK), Waiting::Held { by }, format!("{by} is working on the target"))
+}
+
+/// The mode in force and where it comes from: the most careful of the runbook's (by time) and the remedy's own.
+pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
+    let in_force = rules.mode.during.iter().filter(|(name, _)| {
+        case.current.intervals.get(*name).is_some_and(|intervals| intervals.contains(case.now.millis()))
+    });
+    let by_time = in_force.min_by_key(|(_, mode)| **mode);
+    let (mode, whence) = match by_time {
+        Some((name, mode)) => (*mode, format!("interval {name}")),
+        None => (rules.mode.default, "default".to_owned()),
+    };
+    match case.incident.remedy().and_then(|remedy| remedy.mode) {
+        Some(own) if own < mode => (own, "the remedy's own".to_owned()),
+        _ => (mode, whence),
+    }
+}
+
+pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
+    let destroys = order.action.facts().destroys;
+    if destroys == Destroys::Nothing {
+        return Ok("the step destroys nothing".to_owned());
+    }
+    match (case.incident.captured.get(&case.incident.at), destroys) {
+        (None, _) => {
+            let why = "evidence is captured first".to_owned();
+            Err((why, Decision::Capture(order.clone())))
+        }
+        (Some(captured), Destroys::Data) if !captured.missing.is_empty() => Err(end(
+            How::HandedOver,
+            format!("the step destroys data, and its evidence is not complete: {}", captured.missing.join("; ")),
+        )),
+        (Some(captured), _) => Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len())),
+    }
+}
+
+/// The limits of one runbook on one target against its past.
+pub(crate) struct Past<'a> {
+    case: &'a Case<'a>,
+    rules: &'a Runbook,
+}
+
+impl<'a> Past<'a> {
+    pub(crate) fn of(case: &'a Case<'a>, rules: &'a Runbook) -> Self {
+        Self { case, rules }
+    }
+
+    /// A cure that has to be repeated is a failure.
+    pub(crate) fn not_recurring(&self) -> Word {
+        let Some(limit) = self.rules.limits.recurrence else { return Ok("no limit".to_owned()) };
+        let window = limit.within.duration();
+        let came_back = self.case.history.cured.iter().filter(|at| self.case.now.since(**at) < window).count();
+        if came_back >= limit.times as usize {
+            return Err(end(
+                How::HandedOver,
+                format!("{came_back} verified cures within {} came back: this cure masks a cause", limit.within),
+            ));
+        }
+        Ok(format!("{came_back} of {} cures within {} came back", limit.times, limit.within))
+    }
+
+    pub(crate) fn within_rates(&self) -> Word {
+        for rate in &self.rules.limits.rate {
+            let window = rate.per.duration();
+            let acts = self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window).count();
+            if acts >= rate.count as usize {
+                return Err(end(How::HandedOver, format!("{acts} acts within {} and {} are allowed", rate.per, rate.count)));
+            }
+        }
+        Ok(format!("{} windows, none full", self.rules.limits.rate.len()))
+    }
+
+    /// The cooldown lies between incidents: a ladder's next rung does not wait for it.
+    pub(crate) fn cooled_down(&self) -> Word {
+        let others = self.case.history.attempts.iter().filter(|attempt| attempt.incident != self.case.incident.id);
+        let Some(latest) = others.map(|attempt| attempt.at).max() else { return Ok("no earlier act".to_owned()) };
+        let until = latest.plus(self.rules.limits.cooldown.duration());
+        if until > self.case.now {
+            let why = format!("the last act was at {latest}, and the cooldown of {} lasts until {until}", self.rules.limits.cooldown);
+            return Err(wait(until, Waiting::Time, why));
+        }
+        Ok(format!("the last act was at {latest}"))
+    }
+}

@@ -1,0 +1,130 @@
+//! Authority as a value. A [`Permit`] is the decider's word: private fields, no Clone, no Serialize, consumed by value,
+//! bound to one exact order, one sequence number and one pause epoch. It cannot be acted on: only the journal, inside the
+//! transaction that writes `ActionStarted`, turns it into the [`Committed`] that `action` accepts.
+
+use std::time::Duration;
+
+use runbook::incident::{Gate, IncidentId};
+use runbook::order::Order;
+use runbook::target::TargetId;
+
+/// The decider's word, not yet on record. Made only by [`crate::decide`].
+#[derive(Debug)]
+#[must_use = "a permit that is dropped permits nothing"]
+pub struct Permit {
+    incident: IncidentId,
+    seq: u64,
+    runbook: String,
+    target: TargetId,
+    order: Order,
+    pause_epoch: u64,
+    reservations: Vec<Reservation>,
+    gates: Vec<Gate>,
+}
+
+/// A limit that the start transaction checks again, because another incident may have acted since the decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reservation {
+    /// Fewer attempts than this …
+    pub fewer_than: u32,
+    /// … within this long before the start …
+    pub within: Duration,
+    /// … not counting this incident's own, where a cooldown lies between incidents.
+    pub except_own: bool,
+}
+
+impl Permit {
+    pub(crate) fn mint(
+        incident: IncidentId,
+        seq: u64,
+        runbook: &str,
+        target: &TargetId,
+        order: Order,
+        pause_epoch: u64,
+        reservations: Vec<Reservation>,
+        gates: Vec<Gate>,
+    ) -> Self {
+        Self { incident, seq, runbook: runbook.to_owned(), target: target.clone(), order, pause_epoch, reservations, gates }
+    }
+
+    /// For which incident.
+    pub fn incident(&self) -> IncidentId {
+        self.incident
+    }
+
+    /// The sequence number that `ActionStarted` must get; any event in between makes the permit void.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The runbook whose limits are reserved.
+    pub fn runbook(&self) -> &str {
+        &self.runbook
+    }
+
+    /// The incident's target, whose limits are reserved.
+    pub fn target(&self) -> &TargetId {
+        &self.target
+    }
+
+    /// Exactly what is permitted.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// The pause epoch that was seen; any pause since makes the permit void.
+    pub fn pause_epoch(&self) -> u64 {
+        self.pause_epoch
+    }
+
+    /// Limits to check again.
+    pub fn reservations(&self) -> &[Reservation] {
+        &self.reservations
+    }
+
+    /// Guard by guard, why.
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
+    }
+
+    /// Every target that the step touches, sorted: all are held, or none.
+    pub fn touches(&self) -> Vec<TargetId> {
+        let mut touched = vec![self.target.clone(), self.order.target.clone()];
+        touched.sort();
+        touched.dedup();
+        touched
+    }
+
+    /// Spends the permit. Only the journal's start transaction may call this, after `ActionStarted` is on disk;
+    /// `clippy.toml` and `tests/it/tidy.rs` see to it.
+    pub fn commit(self) -> Committed {
+        let deadline = self.order.action.facts().deadline;
+        Committed { incident: self.incident, order: self.order, deadline }
+    }
+}
+
+/// A permit that is on record. What an action accepts, by value, once.
+#[derive(Debug)]
+#[must_use = "what is on record as started is either carried out or in doubt"]
+pub struct Committed {
+    incident: IncidentId,
+    order: Order,
+    deadline: Duration,
+}
+
+impl Committed {
+    /// For which incident; servers are marked with it where they have room for a mark.
+    pub fn incident(&self) -> IncidentId {
+        self.incident
+    }
+
+    /// Exactly what is to be done.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// One call, one deadline.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+}

@@ -1,0 +1,38 @@
+//! From labels to a runbook and a target. Pure, so that `check`, `fire --dry-run` and the night itself agree. Deliberately
+//! decides nothing else: whether to act comes later, after a look.
+
+use runbook::alert::Labels;
+use runbook::book::{Configuration, Runbook};
+use runbook::target::TargetId;
+
+/// What became of an alert.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Routing<'a> {
+    /// The runbook and target it goes to, if any.
+    pub chosen: Option<(&'a Runbook, TargetId)>,
+    /// Runbooks that match and do not get it, each with the reason.
+    pub refused: Vec<(&'a str, String)>,
+}
+
+/// Finds the runbook for these labels: of those that match and whose target is found, the highest priority; of equal ones
+/// the first by name.
+pub fn route<'a>(configuration: &'a Configuration, labels: &Labels) -> Routing<'a> {
+    let mut matching: Vec<&Runbook> = configuration
+        .runbooks
+        .values()
+        .filter(|runbook| runbook.matches.as_ref().is_some_and(|matchers| matchers.matches(labels)))
+        .collect();
+    matching.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
+    let mut routing = Routing { chosen: None, refused: Vec::new() };
+    for runbook in matching {
+        match (&routing.chosen, configuration.inventory.resolve(&runbook.target, labels)) {
+            (Some((winner, _)), _) => {
+                let why = format!("{} has priority {} and comes first", winner.name, winner.priority);
+                routing.refused.push((&runbook.name, why));
+            }
+            (None, Ok(target)) => routing.chosen = Some((runbook, target.id.clone())),
+            (None, Err(why)) => routing.refused.push((&runbook.name, why)),
+        }
+    }
+    routing
+}

@@ -1,0 +1,158 @@
+//! A runbook as it is meant, after the written form was checked. Why two forms: what was typed has spans, defaults and
+//! mistakes; what is meant has none. The written form lives in the daemon; conditions and limits here are already valid.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::condition::Condition;
+use crate::interval::Intervals;
+use crate::matcher::Matchers;
+use crate::probe::Probe;
+use crate::target::{Inventory, TargetId, TargetSelector};
+use crate::time::Span;
+
+/// A declared cure.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Runbook {
+    /// Its name, unique.
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// Which alerts it is for; empty means that only a person or the calendar starts it.
+    pub matches: Option<Matchers>,
+    /// What it works on.
+    pub target: TargetSelector,
+    /// Of two runbooks on one alert the higher runs.
+    pub priority: i32,
+    /// Whether it may act by itself, and when.
+    pub mode: ModeByTime,
+    /// How often.
+    pub limits: Limits,
+    /// What it looks at, by the names that conditions use.
+    pub look: BTreeMap<String, Look>,
+    /// What must hold before anything is done.
+    pub require: Condition,
+    /// The ladder, gentle to strong.
+    pub remedies: Vec<Remedy>,
+}
+
+/// One look of a runbook.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Look {
+    /// How to look.
+    pub probe: Probe,
+    /// At what, where it is not the runbook's own target.
+    pub target: Option<TargetId>,
+}
+
+/// One rung of the ladder.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Remedy {
+    /// Its name, for people.
+    pub name: String,
+    /// When it applies; always, where nothing is said.
+    pub when: Option<Condition>,
+    /// A mode of its own, which can only be more careful than the runbook's.
+    pub mode: Option<Mode>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What proves that it helped.
+    pub verify: Verify,
+}
+
+/// One step of a remedy.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub action: Action,
+    /// To what, where it is not the runbook's own target.
+    pub target: Option<TargetId>,
+    /// For an effect that lasts: when it is ended.
+    pub until: Option<Condition>,
+    /// For an effect that lasts: when it is ended at the latest.
+    pub at_most_for: Option<Span>,
+}
+
+/// What proves that a remedy helped.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Verify {
+    /// Must be true.
+    pub until: Condition,
+    /// Within this time of the last step.
+    pub within: Span,
+    /// And stay true for this long.
+    pub hold: Span,
+}
+
+/// Whether a runbook may act by itself. Ordered from careful to free, so the lowest of several wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Looks and says what it would do; nothing runs.
+    Observe,
+    /// A person approves each act.
+    Ask,
+    /// Acts by itself.
+    Auto,
+}
+
+/// A mode, and others during named time intervals. When several intervals hold at once, the most careful mode wins.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModeByTime {
+    /// Outside all intervals.
+    pub default: Mode,
+    /// By the interval's name.
+    pub during: BTreeMap<String, Mode>,
+}
+
+/// So many acts within so long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rate {
+    /// At most this many.
+    pub count: u32,
+    /// Within any stretch of this length.
+    pub per: Span,
+}
+
+/// Cures that verified and came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recurrence {
+    /// This many verified cures of the same runbook and target …
+    pub times: u32,
+    /// … within this long, and the next goes to a person.
+    pub within: Span,
+}
+
+/// How often a runbook may act on one target.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// At least this long between the end of one incident's acts and the next incident's first.
+    pub cooldown: Span,
+    /// All of these at once.
+    pub rate: Vec<Rate>,
+    /// When a cure counts as a mask.
+    pub recurrence: Option<Recurrence>,
+}
+
+/// Everything the daemon was told, as meant. Stored by hash in the journal; holds references to secrets, never secrets.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Configuration {
+    /// All runbooks by name.
+    pub runbooks: BTreeMap<String, Runbook>,
+    /// All targets.
+    pub inventory: Inventory,
+    /// Named time intervals.
+    pub intervals: BTreeMap<String, Intervals>,
+    /// How long an approval is waited for.
+    pub approval_expires: Option<Span>,
+}
+
+impl Configuration {
+    /// How long an approval is waited for: 30 minutes where nothing is said.
+    pub fn approval_expiry(&self) -> std::time::Duration {
+        self.approval_expires.map_or(std::time::Duration::from_secs(30 * 60), Span::duration)
+    }
+}

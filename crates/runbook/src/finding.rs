@@ -1,0 +1,226 @@
+//! What was seen, and when. Unknown is a finding: a probe that cannot see says so, and nothing acts or closes on it.
+//! The field tables here feed conditions, `check`, the schema, messages and documentation, so they cannot disagree.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::condition::{Type, Value};
+use crate::identity::Identity;
+use crate::time::Stamp;
+
+/// The outcome of one look.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The name of the probe, [`crate::probe::Probe::name`].
+    pub probe: String,
+    /// When the look was over.
+    pub at: Stamp,
+    /// What it saw.
+    pub seen: Seen,
+}
+
+/// What a look saw, or why it could not see.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Seen {
+    /// It saw.
+    Known {
+        /// The fields of the probe's table. A field that could not be had is `Value::Unknown`.
+        fields: BTreeMap<String, Value>,
+        /// Concrete things that an action could select among.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        subjects: Vec<Subject>,
+    },
+    /// It could not see, and this is why.
+    Unknown(String),
+}
+
+/// One concrete thing a look saw.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Subject {
+    /// Who exactly.
+    pub identity: Identity,
+    /// What it is, in words for people; label-derived text is already inert.
+    pub words: String,
+    /// Attributes that selection goes by, for example `state`, `idle_seconds`, `application`, `user`.
+    pub attributes: BTreeMap<String, Value>,
+}
+
+impl Finding {
+    /// The value of a field: unknown when the look failed or has no such field.
+    pub fn field(&self, name: &str) -> Value {
+        match &self.seen {
+            Seen::Known { fields, .. } => {
+                fields.get(name).cloned().unwrap_or_else(|| Value::Unknown(format!("{} has no field {name}", self.probe)))
+            }
+            Seen::Unknown(why) => Value::Unknown(why.clone()),
+        }
+    }
+
+    /// A field that is a number, if it is known.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.field(name) {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The things an action could select among; none when the look failed.
+    pub fn subjects(&self) -> &[Subject] {
+        match &self.seen {
+            Seen::Known { subjects, .. } => subjects,
+            Seen::Unknown(_) => &[],
+        }
+    }
+
+    /// Why nothing could be seen, if nothing could.
+    pub fn unknown(&self) -> Option<&str> {
+        match &self.seen {
+            Seen::Known { .. } => None,
+            Seen::Unknown(why) => Some(why),
+        }
+    }
+}
+
+/// Everything one round of looking found, by the runbook's own names for its looks.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Findings {
+    /// Finding by name of the look.
+    pub looks: BTreeMap<String, Finding>,
+}
+
+impl Findings {
+    /// The values conditions see, keyed `look.field`, with every field of the table present: what was not seen is unknown.
+    pub fn value(&self, path: &str) -> Value {
+        let Some((look, field)) = path.split_once('.') else {
+            return Value::Unknown(format!("`{path}` names no look and field"));
+        };
+        match self.looks.get(look) {
+            Some(finding) => finding.field(field),
+            None => Value::Unknown(format!("nothing was looked at under the name `{look}`")),
+        }
+    }
+
+    /// When the oldest look was over.
+    pub fn oldest(&self) -> Option<Stamp> {
+        self.looks.values().map(|finding| finding.at).min()
+    }
+}
+
+impl crate::condition::Scope for Findings {
+    fn get(&self, path: &str) -> Value {
+        self.value(path)
+    }
+}
+
+/// One field of a finding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// Its name in conditions.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Type,
+    /// Its unit, or nothing.
+    pub unit: &'static str,
+    /// What it means, in a sentence.
+    pub means: &'static str,
+}
+
+const fn number(name: &'static str, unit: &'static str, means: &'static str) -> Field {
+    Field { name, kind: Type::Number, unit, means }
+}
+
+const fn flag(name: &'static str, means: &'static str) -> Field {
+    Field { name, kind: Type::Flag, unit: "", means }
+}
+
+const fn text(name: &'static str, means: &'static str) -> Field {
+    Field { name, kind: Type::Text, unit: "", means }
+}
+
+/// The table of fields of a probe by its name; empty for a name that no probe has.
+pub fn fields(probe: &str) -> &'static [Field] {
+    match probe {
+        "postgres.answering" => const { &[
+            flag("answering", "A real login worked."),
+            flag("full", "Every slot is taken (SQLSTATE 53300): full, never down."),
+            text("reason", "Why a login did not work: refused, no answer, starting, full, login refused, disk full, other."),
+            flag("recovering", "The server is in recovery: a standby, or replaying its log."),
+        ] },
+        "postgres.sessions" => const { &[
+            number("total", "sessions", "Client sessions, of every user."),
+            number("max", "sessions", "max_connections."),
+            number("reserved", "sessions", "Slots that ordinary logins cannot have."),
+            number("used_ratio", "share", "total divided by max."),
+            number("active", "sessions", "Sessions running a statement."),
+            number("idle", "sessions", "Sessions in state idle for longer than idle_for."),
+            number("idle_in_transaction", "sessions", "Sessions idle in transaction, aborted ones included, for longer than idle_for."),
+            number("idle_any", "sessions", "Sessions in any idle state, however short."),
+            text("top_application", "The application_name with most sessions."),
+            number("top_application_sessions", "sessions", "How many it has."),
+            flag("superuser_sessions", "A superuser owns some of the idle sessions."),
+        ] },
+        "postgres.alive" => const { &[number("alive", "sessions", "How many of the asked-for sessions still exist.")] },
+        "redis.answering" => const { &[
+            flag("answering", "PING was answered."),
+            number("ping_seconds", "seconds", "The median of five timed PINGs."),
+            text("role", "master or slave, as INFO replication has it."),
+            flag("loading", "The server is loading its data set."),
+        ] },
+        "redis.memory" => const { &[
+            number("used_bytes", "bytes", "used_memory."),
+            number("max_bytes", "bytes", "maxmemory; 0 is no limit."),
+            number("used_ratio", "share", "used divided by max; unknown without a limit."),
+            number("rss_bytes", "bytes", "used_memory_rss."),
+            number("fragmentation", "ratio", "mem_fragmentation_ratio."),
+            text("policy", "maxmemory_policy."),
+            number("evicted", "keys", "evicted_keys since start."),
+            number("clients", "clients", "connected_clients."),
+            text("role", "master or slave."),
+        ] },
+        "rabbitmq.answering" => const { &[
+            flag("amqp", "An AMQP login worked."),
+            flag("management", "The management API answered."),
+            flag("alarm", "A memory or disk alarm is in force: publishers are blocked."),
+            number("messages", "messages", "Ready and unacknowledged messages of the virtual host."),
+            number("connections", "connections", "Open connections."),
+            text("version", "The broker's version."),
+        ] },
+        "queue.depth" => const { &[
+            number("ready", "messages", "Messages ready for delivery."),
+            number("unacknowledged", "messages", "Messages delivered and not acknowledged."),
+            number("messages", "messages", "Both together."),
+            number("consumers", "consumers", "Consumers by the management API."),
+            number("amqp_ready", "messages", "Ready messages by AMQP; 0 from a quorum queue may mean unknown."),
+            text("state", "The queue's state."),
+        ] },
+        "docker.engine" => const { &[
+            flag("answering", "The Engine answered."),
+            text("version", "The Engine's version."),
+            number("containers", "containers", "Containers of any state."),
+        ] },
+        "docker.service" => const { &[
+            number("replicas", "containers", "Containers of the service, in any state."),
+            number("running", "containers", "Running ones."),
+            number("healthy", "containers", "Running ones whose health check passes, or that have none."),
+            number("unhealthy", "containers", "Running ones whose health check fails."),
+            number("restarting", "containers", "Ones the Engine is restarting."),
+            number("exited", "containers", "Ones that have exited."),
+            number("restarts", "restarts", "The highest restart count."),
+            flag("oom_killed", "One was last killed for want of memory."),
+        ] },
+        "http.get" => const { &[
+            flag("answering", "An answer came."),
+            number("status", "code", "The HTTP status."),
+            flag("expected", "The status is the one the inventory expects."),
+            number("seconds", "seconds", "From the request to the end of the answer."),
+        ] },
+        "prometheus.ready" => const { &[flag("ready", "It says that it is ready.")] },
+        "prometheus.query" => const { &[number("value", "", "The single value; unknown for no data or several.")] },
+        "rehearsal.ledger" => const { &[
+            flag("broken", "The rehearsed fault is there."),
+            number("effects", "effects", "Effects that the ledger holds and nothing undid."),
+        ] },
+        _ => &[],
+    }
+}

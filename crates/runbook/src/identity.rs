@@ -1,0 +1,114 @@
+//! Who exactly is meant: identities that a name alone does not give. Why: pids and container names are used again, so an
+//! act names `(pid, backend_start)` or `(id, started_at)` and is re-checked right before. Selections of them are never empty.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One concrete thing that an action may touch.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Identity {
+    /// A PostgreSQL session. A pid alone is reused.
+    Session {
+        /// The backend's process id.
+        pid: i32,
+        /// `backend_start` in microseconds since the epoch, the server's own resolution.
+        backend_start: i64,
+    },
+    /// A container. A restart keeps the id and changes the start.
+    Container {
+        /// The full id.
+        id: String,
+        /// `State.StartedAt` as the Engine writes it.
+        started_at: String,
+    },
+    /// A key of a rehearsal's ledger.
+    Rehearsal(String),
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Session { pid, .. } => write!(f, "pid {pid}"),
+            Identity::Container { id, .. } => write!(f, "container {}", id.get(..12).unwrap_or(id)),
+            Identity::Rehearsal(key) => f.write_str(key),
+        }
+    }
+}
+
+/// A set of identities that has at least one: empty means none, never all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "BTreeSet<Identity>", into = "BTreeSet<Identity>")]
+pub struct Selection(BTreeSet<Identity>);
+
+/// There was nothing to select; the caller must do nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("nothing is selected, so nothing may be touched")]
+pub struct NothingSelected;
+
+impl Selection {
+    /// A selection of these.
+    ///
+    /// # Errors
+    /// [`NothingSelected`] when there are none.
+    pub fn of(identities: impl IntoIterator<Item = Identity>) -> Result<Self, NothingSelected> {
+        let set: BTreeSet<Identity> = identities.into_iter().collect();
+        if set.is_empty() { Err(NothingSelected) } else { Ok(Self(set)) }
+    }
+
+    /// What both select. It may shrink, never grow.
+    ///
+    /// # Errors
+    /// [`NothingSelected`] when they have nothing in common.
+    pub fn intersect(&self, other: &Selection) -> Result<Self, NothingSelected> {
+        Self::of(self.0.intersection(&other.0).cloned())
+    }
+
+    /// Each identity, in a stable order.
+    pub fn iter(&self) -> impl Iterator<Item = &Identity> {
+        self.0.iter()
+    }
+
+    /// How many; at least one.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether this identity is among them.
+    pub fn contains(&self, identity: &Identity) -> bool {
+        self.0.contains(identity)
+    }
+
+    /// Whether everything here is also in `other`.
+    pub fn is_within(&self, other: &Selection) -> bool {
+        self.0.is_subset(&other.0)
+    }
+}
+
+impl TryFrom<BTreeSet<Identity>> for Selection {
+    type Error = NothingSelected;
+    fn try_from(set: BTreeSet<Identity>) -> Result<Self, NothingSelected> {
+        Self::of(set)
+    }
+}
+
+impl From<Selection> for BTreeSet<Identity> {
+    fn from(selection: Selection) -> Self {
+        selection.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_means_none_also_from_disk() {
+        assert_eq!(Selection::of([]), Err(NothingSelected));
+        assert!(serde_json::from_str::<Selection>("[]").is_err());
+        let one = Selection::of([Identity::Rehearsal("a".into())]).unwrap();
+        let other = Selection::of([Identity::Rehearsal("b".into())]).unwrap();
+        assert_eq!(one.intersect(&other), Err(NothingSelected));
+    }
+}

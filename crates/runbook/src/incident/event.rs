@@ -1,0 +1,325 @@
+//! What can happen to an incident. Events are durable: each has a kind and a version in the journal, and what an earlier
+//! release wrote stays readable. Deliberately no secrets and no raw server replies: only what was seen, decided and done.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, AlertStatus, Fingerprint};
+use crate::finding::{Finding, Findings};
+use crate::identity::Identity;
+use crate::incident::stage::How;
+use crate::incident::{IncidentId, StepRef};
+use crate::order::{Order, Verdict};
+use crate::target::TargetId;
+use crate::time::Stamp;
+
+/// What opens an incident.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// An alert.
+    Alert(Alert),
+    /// A person, by name, with their words.
+    Person {
+        /// Who, as the command line or Slack knows them.
+        by: String,
+        /// What they said.
+        words: String,
+    },
+    /// A calendar entry.
+    Clock {
+        /// The entry's name.
+        entry: String,
+    },
+}
+
+/// The first event.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Opening {
+    /// The runbook's name; its text is found by the configuration's hash.
+    pub runbook: String,
+    /// What it works on.
+    pub target: TargetId,
+    /// What opened it.
+    pub trigger: Trigger,
+    /// The hash of the configuration in force.
+    pub config: String,
+}
+
+/// One guard's word in a decision.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Gate {
+    /// The guard.
+    pub name: String,
+    /// Whether it let the incident pass.
+    pub open: bool,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// What an incident waits for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// A time: a cooldown's end.
+    Time,
+    /// Looks that can see.
+    Sight,
+    /// A pause to end.
+    Pause,
+    /// A person's answer.
+    Person(Ask),
+    /// Another incident that holds a target.
+    Held {
+        /// Which.
+        by: IncidentId,
+    },
+}
+
+/// A question to a person, bound to everything that was shown.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ask {
+    /// Opaque, random, single use.
+    pub id: String,
+    /// Exactly what would be done.
+    pub order: Order,
+    /// The cap in force.
+    pub at_most: u32,
+    /// The identities in words, as shown.
+    pub shown: BTreeMap<String, String>,
+    /// No answer by then is a no.
+    pub expires: Stamp,
+}
+
+impl Ask {
+    /// Identities with the words they were shown under.
+    pub fn show(lines: BTreeMap<Identity, String>) -> BTreeMap<String, String> {
+        lines.into_iter().map(|(identity, words)| (identity.to_string(), words)).collect()
+    }
+}
+
+/// A person's answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Yes, to exactly this.
+    Granted {
+        /// Who.
+        by: String,
+    },
+    /// No.
+    Denied {
+        /// Who.
+        by: String,
+        /// Why, if they said.
+        why: String,
+    },
+    /// Nobody answered in time; the same as no.
+    Expired,
+}
+
+/// Evidence captured before a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Captured {
+    /// Content hashes of what was kept.
+    pub evidence: Vec<String>,
+    /// What could not be had, and why.
+    pub missing: Vec<String>,
+}
+
+/// What the call to the target replied. Never the proof of anything.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It says that it did it.
+    Done(String),
+    /// It says that it may not.
+    Refused(String),
+    /// It says that it could not.
+    Failed(String),
+    /// No answer came.
+    NoAnswer(String),
+}
+
+/// Something that happened to an incident.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It was opened.
+    Opened(Opening),
+    /// Another alert belongs to it, or one changed.
+    AlertHeard {
+        /// Which.
+        fingerprint: Fingerprint,
+        /// Its name.
+        name: String,
+        /// Fires or not.
+        status: AlertStatus,
+        /// Start of the episode.
+        starts_at: Stamp,
+    },
+    /// A person stopped it, for example by a silence.
+    Stopped {
+        /// Why, for people.
+        why: String,
+    },
+    /// A person wrote something down.
+    Noted {
+        /// Who.
+        by: String,
+        /// What.
+        words: String,
+    },
+    /// A round of looks is over.
+    Looked {
+        /// What was seen.
+        findings: Findings,
+    },
+    /// The findings were too old to act on.
+    Stale {
+        /// Why.
+        why: String,
+    },
+    /// Policy says to wait.
+    Waits {
+        /// Until when.
+        until: Stamp,
+        /// For what.
+        on: Waiting,
+        /// Why, for people.
+        why: String,
+        /// Guard by guard.
+        gates: Vec<Gate>,
+    },
+    /// The wait is over.
+    Woke {
+        /// Why.
+        why: String,
+    },
+    /// A person answered.
+    Answered {
+        /// Which question.
+        ask: String,
+        /// How.
+        answer: Answer,
+    },
+    /// Policy says that this rung does not apply.
+    RungSkipped {
+        /// Why.
+        why: String,
+        /// Guard by guard.
+        gates: Vec<Gate>,
+    },
+    /// Policy says that the rest of this rung is not needed.
+    Enough {
+        /// Why.
+        why: String,
+    },
+    /// Evidence for a step is kept.
+    EvidenceCaptured {
+        /// For which step.
+        at: StepRef,
+        /// What.
+        captured: Captured,
+    },
+    /// An order was committed. From here on it is in doubt.
+    ActionStarted {
+        /// Exactly what.
+        order: Order,
+        /// One call, one deadline.
+        deadline: Stamp,
+        /// *Not landed* counts only from here on.
+        settles_from: Stamp,
+        /// Guard by guard.
+        gates: Vec<Gate>,
+    },
+    /// The call replied, or did not.
+    ActionReplied {
+        /// What.
+        reply: Reply,
+    },
+    /// A look settled it.
+    Settled {
+        /// What the look says.
+        verdict: Verdict,
+        /// The look.
+        finding: Finding,
+    },
+    /// The remedy's own condition held for its time.
+    Verified {
+        /// What was seen last.
+        findings: Findings,
+        /// Since when it held.
+        since: Stamp,
+    },
+    /// The remedy's own condition did not hold in time.
+    NotVerified {
+        /// What was seen last.
+        findings: Findings,
+        /// Why, for people.
+        why: String,
+        /// It could not be seen at all, so nothing may be concluded.
+        unseen: bool,
+    },
+    /// A lasting effect is to be ended.
+    EndDue {
+        /// Why.
+        why: String,
+        /// What was seen.
+        findings: Findings,
+    },
+    /// Policy or the ladder says that it is over.
+    Ending {
+        /// How.
+        how: How,
+        /// Why, for people.
+        why: String,
+        /// Guard by guard.
+        gates: Vec<Gate>,
+    },
+    /// It is over, and the final report is in the outbox.
+    Closed {
+        /// How.
+        how: How,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+impl Event {
+    /// The kind under which the journal stores it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Event::Opened(_) => "opened",
+            Event::AlertHeard { .. } => "alert_heard",
+            Event::Stopped { .. } => "stopped",
+            Event::Noted { .. } => "noted",
+            Event::Looked { .. } => "looked",
+            Event::Stale { .. } => "stale",
+            Event::Waits { .. } => "waits",
+            Event::Woke { .. } => "woke",
+            Event::Answered { .. } => "answered",
+            Event::RungSkipped { .. } => "rung_skipped",
+            Event::Enough { .. } => "enough",
+            Event::EvidenceCaptured { .. } => "evidence_captured",
+            Event::ActionStarted { .. } => "action_started",
+            Event::ActionReplied { .. } => "action_replied",
+            Event::Settled { .. } => "settled",
+            Event::Verified { .. } => "verified",
+            Event::NotVerified { .. } => "not_verified",
+            Event::EndDue { .. } => "end_due",
+            Event::Ending { .. } => "ending",
+            Event::Closed { .. } => "closed",
+        }
+    }
+
+    /// Every kind; the crash tests make their matrix from it.
+    pub const KINDS: [&'static str; 20] = [
+        "opened", "alert_heard", "stopped", "noted", "looked", "stale", "waits", "woke", "answered", "rung_skipped", "enough",
+        "evidence_captured", "action_started", "action_replied", "settled", "verified", "not_verified", "end_due", "ending", "closed",
+    ];
+
+    /// The version of the stored form of every kind. Raised when a kind's form changes; `upgrade` in the journal reads the old.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,388 @@
+//! Which event leads where. Every pair of stage and event that is not listed is an error, never a guess: an unreadable
+//! incident goes to a person. The rules that must hold in every crash schedule are checked here, on the way in: no effect
+//! without a look before it, none without one after it, and no *not landed* before an abandoned call can no longer land.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::alert::AlertStatus;
+use crate::book::Runbook;
+use crate::incident::event::{Answer, Event, Opening, Reply, Trigger, Waiting};
+use crate::incident::stage::{Aim, How, Stage};
+use crate::incident::{Attempt, Grant, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::order::{Order, Purpose, Verdict};
+use crate::time::Stamp;
+
+/// An event that the incident's stage does not list.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{event} is not possible while {stage}: {why}")]
+pub struct IllegalEvent {
+    /// The event's kind.
+    pub event: &'static str,
+    /// The stage's word.
+    pub stage: &'static str,
+    /// Why not.
+    pub why: String,
+}
+
+impl Incident {
+    /// The incident that this opening makes.
+    pub fn open(id: IncidentId, runbook: Arc<Runbook>, at: Stamp, opening: &Opening) -> Self {
+        let mut alerts = BTreeMap::new();
+        if let Trigger::Alert(alert) = &opening.trigger {
+            let joined = JoinedAlert { name: alert.name().to_owned(), status: alert.status, starts_at: alert.starts_at };
+            alerts.insert(alert.fingerprint, joined);
+        }
+        Self {
+            id,
+            seq: 1,
+            opened: at,
+            last: at,
+            runbook,
+            target: opening.target.clone(),
+            trigger: opening.trigger.clone(),
+            alerts,
+            stage: Stage::Looking(Aim::Do),
+            at: StepRef { rung: 0, step: 0 },
+            applied: Vec::new(),
+            attempts: Vec::new(),
+            captured: BTreeMap::new(),
+            skipped: BTreeSet::new(),
+            grant: None,
+            unseen_since: None,
+            stopped: None,
+        }
+    }
+
+    /// Takes one event in.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when the stage does not list it; the incident is then unchanged.
+    pub fn apply(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
+        let mut next = self.clone();
+        next.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage: self.stage.word(), why })?;
+        next.seq += 1;
+        next.last = at;
+        *self = next;
+        Ok(())
+    }
+
+    fn step_on(&mut self, at: Stamp, event: &Event) -> Result<(), String> {
+        if at < self.last {
+            return Err("its stamp lies before the last event's".to_owned());
+        }
+        if let Event::Noted { .. } = event {
+            // A person may write something down at any time, also afterwards.
+            return Ok(());
+        }
+        if self.is_closed() {
+            return Err("the incident is over".to_owned());
+        }
+        match event {
+            Event::Opened(_) => Err("an incident is opened once".to_owned()),
+            Event::Noted { .. } => Ok(()),
+            Event::AlertHeard { fingerprint, name, status, starts_at } => {
+                let heard = JoinedAlert { name: name.clone(), status: *status, starts_at: *starts_at };
+                self.alerts.insert(*fingerprint, heard);
+                self.look_again_if_over();
+                Ok(())
+            }
+            Event::Stopped { why } => {
+                self.stopped = Some(why.clone());
+                self.look_again_if_over();
+                Ok(())
+            }
+            Event::Looked { findings } => match self.stage {
+                Stage::Looking(aim) => {
+                    let unseen = findings.looks.values().any(|finding| finding.unknown().is_some());
+                    self.unseen_since = if unseen { self.unseen_since.or(Some(at)) } else { None };
+                    self.stage = Stage::Deciding { aim, findings: findings.clone() };
+                    Ok(())
+                }
+                _ => Err("nobody asked for a look".to_owned()),
+            },
+            Event::Stale { .. } => {
+                self.stage = Stage::Looking(self.deciding()?);
+                Ok(())
+            }
+            Event::Waits { until, on, .. } => {
+                let aim = self.deciding()?;
+                if let Waiting::Person(_) = on {
+                    // A new question replaces what was agreed to before.
+                    self.grant = None;
+                }
+                self.stage = Stage::Waiting { aim, until: *until, on: on.clone() };
+                Ok(())
+            }
+            Event::Woke { .. } => match &self.stage {
+                Stage::Waiting { on: Waiting::Person(_), .. } => Err("only an answer ends the wait for a person".to_owned()),
+                Stage::Waiting { aim, .. } => {
+                    self.stage = Stage::Looking(*aim);
+                    Ok(())
+                }
+                _ => Err("it is not waiting".to_owned()),
+            },
+            Event::Answered { ask, answer } => self.answered(at, ask, answer),
+            Event::RungSkipped { why, .. } => {
+                self.deciding_to(Aim::Do)?;
+                if !self.applied.is_empty() || self.at.step != 0 {
+                    return Err("a rung that was begun cannot be skipped".to_owned());
+                }
+                self.skipped.insert(self.at.rung);
+                self.climb(why);
+                Ok(())
+            }
+            Event::Enough { .. } => {
+                self.deciding_to(Aim::Do)?;
+                if self.applied.is_empty() {
+                    return Err("nothing was done that could be verified".to_owned());
+                }
+                self.stage = Stage::Verifying { since: at };
+                Ok(())
+            }
+            Event::EvidenceCaptured { at: step, captured } => {
+                self.deciding_to(Aim::Do)?;
+                self.captured.insert(*step, captured.clone());
+                Ok(())
+            }
+            Event::ActionStarted { order, deadline, settles_from, .. } => self.started(at, order, *deadline, *settles_from),
+            Event::ActionReplied { reply } => self.replied(reply),
+            Event::Settled { verdict, .. } => self.settled(at, verdict),
+            Event::Verified { since, .. } => self.verified(at, *since),
+            Event::NotVerified { why, unseen, .. } => {
+                let Stage::Verifying { .. } = self.stage else { return Err("nothing is being verified".to_owned()) };
+                if *unseen {
+                    self.end(How::HandedOver, format!("whether it helped cannot be seen: {why}"));
+                } else {
+                    self.unwind(why);
+                }
+                Ok(())
+            }
+            Event::EndDue { .. } => match self.stage {
+                Stage::Sustaining { .. } => {
+                    self.stage = Stage::Looking(Aim::End);
+                    Ok(())
+                }
+                _ => Err("no effect is lasting".to_owned()),
+            },
+            Event::Ending { how, why, .. } => {
+                if let Stage::InDoubt = self.stage {
+                    return Err("an order is in doubt and has to be settled by a look first".to_owned());
+                }
+                self.end(*how, why.clone());
+                Ok(())
+            }
+            Event::Closed { how, why } => match &self.stage {
+                Stage::Closing { how: planned, .. } if planned == how => {
+                    self.stage = Stage::Closed { how: *how, why: why.clone() };
+                    Ok(())
+                }
+                _ => Err("it closes only as it was ending".to_owned()),
+            },
+        }
+    }
+
+    // Waiting → Looking when what it waits for no longer matters: the alerts are over, or a person stopped it.
+    fn look_again_if_over(&mut self) {
+        if let Stage::Waiting { aim: Aim::Do, .. } = self.stage
+            && (self.stopped.is_some() || self.alerts_are_over())
+        {
+            self.stage = Stage::Looking(Aim::Do);
+        }
+    }
+
+    fn deciding(&self) -> Result<Aim, String> {
+        match &self.stage {
+            Stage::Deciding { aim, .. } => Ok(*aim),
+            _ => Err("no fresh findings are there to decide on".to_owned()),
+        }
+    }
+
+    fn deciding_to(&self, wanted: Aim) -> Result<(), String> {
+        let aim = self.deciding()?;
+        if aim == wanted { Ok(()) } else { Err(format!("the look was for {aim:?}, not for {wanted:?}")) }
+    }
+
+    fn answered(&mut self, at: Stamp, id: &str, answer: &Answer) -> Result<(), String> {
+        let Stage::Waiting { aim, on: Waiting::Person(ask), .. } = &self.stage else {
+            return Err("no question is open".to_owned());
+        };
+        let (aim, ask) = (*aim, ask.clone());
+        if ask.id != id {
+            return Err("another question is open; this answer is stale".to_owned());
+        }
+        match answer {
+            Answer::Granted { by } if at < ask.expires => {
+                self.grant = Some(Grant { ask, by: by.clone(), at });
+                self.stage = Stage::Looking(aim);
+                Ok(())
+            }
+            Answer::Granted { .. } => Err("the question had expired; no answer in time is a no".to_owned()),
+            Answer::Denied { by, why } => {
+                let why = if why.is_empty() { format!("{by} said no") } else { format!("{by} said no: {why}") };
+                self.end(How::Denied, why);
+                Ok(())
+            }
+            Answer::Expired if at >= ask.expires => {
+                self.end(How::HandedOver, "nobody answered in time, which is a no".to_owned());
+                Ok(())
+            }
+            Answer::Expired => Err("the question has not expired yet".to_owned()),
+        }
+    }
+
+    // Deciding → InDoubt. The only way to an effect, and it starts at a look.
+    fn started(&mut self, at: Stamp, order: &Order, deadline: Stamp, settles_from: Stamp) -> Result<(), String> {
+        let aim = self.deciding()?;
+        let step_ref = match (aim, order.purpose) {
+            (Aim::Do, Purpose::Do) => {
+                let step = self.step().ok_or("the rung has no further step")?;
+                if step.action != order.action {
+                    return Err("the order is not for the step that is next".to_owned());
+                }
+                if let Some(grant) = &self.grant
+                    && !order.selection.is_within(&grant.ask.order.selection)
+                {
+                    return Err("the order touches what nobody approved".to_owned());
+                }
+                self.at
+            }
+            (Aim::Undo, Purpose::Undo) | (Aim::End, Purpose::End) => {
+                let earlier = self.to_take_back(aim).ok_or("nothing is left to take back")?;
+                let same = earlier.order.action == order.action
+                    && earlier.order.target == order.target
+                    && earlier.order.selection == order.selection;
+                if !same {
+                    return Err("the order does not take back what is next to be taken back".to_owned());
+                }
+                earlier.at
+            }
+            _ => return Err("the order's purpose is not what the look was for".to_owned()),
+        };
+        if !(at <= deadline && deadline <= settles_from) {
+            return Err("deadline and grace do not lie after the start".to_owned());
+        }
+        let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.attempts.push(Attempt {
+            number,
+            at: step_ref,
+            order: order.clone(),
+            started: at,
+            deadline,
+            settles_from,
+            reply: None,
+            verdict: None,
+        });
+        self.grant = None;
+        self.stage = Stage::InDoubt;
+        Ok(())
+    }
+
+    fn replied(&mut self, reply: &Reply) -> Result<(), String> {
+        let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
+        let attempt = self.attempts.last_mut().ok_or("no order was started")?;
+        if attempt.reply.is_some() {
+            return Err("the call has already replied".to_owned());
+        }
+        attempt.reply = Some(reply.clone());
+        Ok(())
+    }
+
+    // InDoubt → Looking | Verifying | Closing. Only a look leads out.
+    fn settled(&mut self, at: Stamp, verdict: &Verdict) -> Result<(), String> {
+        let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
+        let index = self.attempts.len().checked_sub(1).ok_or("no order was started")?;
+        let attempt = self.attempts.last_mut().ok_or("no order was started")?;
+        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from {
+            return Err("the call may still land, so nothing but *landed* can be concluded yet".to_owned());
+        }
+        attempt.verdict = Some(verdict.clone());
+        let (purpose, name) = (attempt.order.purpose, attempt.order.action.facts().name);
+        match (purpose, verdict) {
+            (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed cannot be known: {why}")),
+            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) => {
+                self.applied.push(index);
+                self.at.step += 1;
+                let more = self.step().is_some();
+                self.stage = if more { Stage::Looking(Aim::Do) } else { Stage::Verifying { since: at } };
+            }
+            (Purpose::Do, Verdict::NotLanded(why)) => self.unwind(&format!("{name} did not land: {why}")),
+            (Purpose::Undo, Verdict::Landed(_)) => {
+                self.take_back(Aim::Undo);
+                self.unwind("what was done is undone");
+            }
+            (Purpose::Undo, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
+                self.end(How::Stuck, format!("undoing {name} failed: {why}"));
+            }
+            (Purpose::End, Verdict::Landed(_)) => {
+                self.take_back(Aim::End);
+                if self.to_take_back(Aim::End).is_some() {
+                    self.stage = Stage::Looking(Aim::End);
+                } else {
+                    self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned());
+                }
+            }
+            (Purpose::End, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
+                let tries = self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::End).count();
+                if tries >= ENDS_TRIED {
+                    self.end(How::Stuck, format!("{name} could not be ended in {tries} tries: {why}"));
+                } else {
+                    self.stage = Stage::Looking(Aim::End);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verified(&mut self, at: Stamp, since: Stamp) -> Result<(), String> {
+        let Stage::Verifying { since: began } = self.stage else { return Err("nothing is being verified".to_owned()) };
+        let hold = self.remedy().map_or(std::time::Duration::ZERO, |remedy| remedy.verify.hold.duration());
+        if since < began || at.since(since) < hold {
+            return Err("the condition has not held for its time since the last step".to_owned());
+        }
+        if self.to_take_back(Aim::End).is_some() {
+            self.stage = Stage::Sustaining { since: at };
+        } else {
+            self.end(How::Cured, "the remedy's own condition held for its time".to_owned());
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, aim: Aim) {
+        if let Some(number) = self.to_take_back(aim).map(|attempt| attempt.number) {
+            self.applied.retain(|index| self.attempts.get(*index).is_none_or(|attempt| attempt.number != number));
+        }
+    }
+
+    // A rung did not help: what can be undone is undone, newest first; then comes the next rung, or a person.
+    fn unwind(&mut self, why: &str) {
+        if self.to_take_back(Aim::Undo).is_some() {
+            self.stage = Stage::Looking(Aim::Undo);
+        } else {
+            self.climb(why);
+        }
+    }
+
+    fn climb(&mut self, why: &str) {
+        self.applied.clear();
+        self.grant = None;
+        self.at = StepRef { rung: self.at.rung + 1, step: 0 };
+        if self.remedy().is_some() {
+            self.stage = Stage::Looking(Aim::Do);
+        } else {
+            self.end(How::HandedOver, format!("no remedy is left; the last one: {why}"));
+        }
+    }
+
+    fn end(&mut self, how: How, why: String) {
+        self.stage = Stage::Closing { how, why };
+    }
+
+    /// Whether the latest word on an alert of this incident is that it fires.
+    pub fn still_fires(&self) -> bool {
+        self.alerts.values().any(|alert| alert.status == AlertStatus::Firing)
+    }
+}
+
+/// How often ending a lasting effect is tried, each time after a fresh look, before a person is called.
+const ENDS_TRIED: usize = 3;

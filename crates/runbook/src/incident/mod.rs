@@ -1,0 +1,190 @@
+//! The incident: what runbookd opens for an alert it has a runbook for, as the fold of its events.
+//!
+//! Why a fold: being in the middle of an action and having crashed in the middle of one are then the same state with the
+//! same way out. [`event`] lists what can happen, [`stage`] where an incident can be, [`fold`] which event leads where
+//! (anything not listed is an [`IllegalEvent`]), [`next`] what the engine has to do. Deliberately no clock, no I/O, and no
+//! opinion on *whether* to act: that is `policy`.
+
+pub mod event;
+pub mod fold;
+pub mod next;
+pub mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use event::{Answer, Ask, Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
+pub use fold::IllegalEvent;
+pub use next::Next;
+pub use stage::{Aim, How, Stage};
+
+use crate::alert::{AlertStatus, Fingerprint};
+use crate::book::{Remedy, Runbook, Step};
+use crate::order::{Order, Verdict};
+use crate::target::TargetId;
+use crate::time::Stamp;
+
+/// The number of an incident, shown as `INC-42`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IncidentId(pub u64);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INC-{}", self.0)
+    }
+}
+
+impl FromStr for IncidentId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("INC-").or_else(|| text.strip_prefix("inc-")).unwrap_or(text);
+        digits.parse().map(Self).map_err(|_| "an incident is named INC-NUMBER or NUMBER".to_owned())
+    }
+}
+
+/// An alert that belongs to an incident.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JoinedAlert {
+    /// The `alertname` label.
+    pub name: String,
+    /// As last heard.
+    pub status: AlertStatus,
+    /// When this episode began.
+    pub starts_at: Stamp,
+}
+
+/// One order that was started, and what became of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counts from 1 within the incident.
+    pub number: u32,
+    /// Which rung and step it belongs to.
+    pub at: StepRef,
+    /// What exactly was ordered.
+    pub order: Order,
+    /// When it was committed.
+    pub started: Stamp,
+    /// One call, one deadline.
+    pub deadline: Stamp,
+    /// Until when an abandoned call may still land; *not landed* counts only after it.
+    pub settles_from: Stamp,
+    /// What the call replied, if it did. Never the proof.
+    pub reply: Option<Reply>,
+    /// What the look afterwards said.
+    pub verdict: Option<Verdict>,
+}
+
+/// A place on the ladder.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct StepRef {
+    /// The rung, from 0.
+    pub rung: usize,
+    /// The step within it, from 0.
+    pub step: usize,
+}
+
+/// What a person agreed to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// Which question was answered.
+    pub ask: Ask,
+    /// Who agreed.
+    pub by: String,
+    /// When.
+    pub at: Stamp,
+}
+
+/// An incident as its events leave it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Incident {
+    /// Its number.
+    pub id: IncidentId,
+    /// How many events it has; the next one gets this sequence number.
+    pub seq: u64,
+    /// When it was opened.
+    pub opened: Stamp,
+    /// The stamp of its last event.
+    pub last: Stamp,
+    /// The runbook as declared when it was opened.
+    pub runbook: Arc<Runbook>,
+    /// What it works on.
+    pub target: TargetId,
+    /// What opened it.
+    pub trigger: Trigger,
+    /// The alerts that belong to it.
+    pub alerts: BTreeMap<Fingerprint, JoinedAlert>,
+    /// Where it is.
+    pub stage: Stage,
+    /// Where on the ladder it is.
+    pub at: StepRef,
+    /// Landed steps of this rung whose effect is in force, oldest first: indices into `attempts`.
+    pub applied: Vec<usize>,
+    /// Everything that was started.
+    pub attempts: Vec<Attempt>,
+    /// Steps whose evidence was captured, and whether completely.
+    pub captured: BTreeMap<StepRef, Captured>,
+    /// Rungs that a person said no to or that did not apply.
+    pub skipped: BTreeSet<usize>,
+    /// A person's agreement that is not yet used.
+    pub grant: Option<Grant>,
+    /// Since when looks could not see, without a break.
+    pub unseen_since: Option<Stamp>,
+    /// Why a person stopped it, if one did (a silence).
+    pub stopped: Option<String>,
+}
+
+impl Incident {
+    /// The remedy it is at; none past the end of the ladder.
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.runbook.remedies.get(self.at.rung)
+    }
+
+    /// The step it is at; none past the end of the rung.
+    pub fn step(&self) -> Option<&Step> {
+        self.remedy()?.steps.get(self.at.step)
+    }
+
+    /// Whether every alert that belongs to it is resolved. Never true for an incident that no alert opened.
+    pub fn alerts_are_over(&self) -> bool {
+        !self.alerts.is_empty() && self.alerts.values().all(|alert| alert.status == AlertStatus::Resolved)
+    }
+
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed { .. })
+    }
+
+    /// Whether it needs its targets for itself: from the start of an effect until the effect is proved, undone or ended.
+    pub fn needs_holds(&self) -> bool {
+        match &self.stage {
+            Stage::InDoubt | Stage::Verifying { .. } | Stage::Sustaining { .. } => true,
+            Stage::Looking(aim) | Stage::Deciding { aim, .. } | Stage::Waiting { aim, .. } => {
+                !self.applied.is_empty() || *aim != Aim::Do
+            }
+            Stage::Closing { .. } | Stage::Closed { .. } => false,
+        }
+    }
+
+    /// The latest attempt.
+    pub fn last_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The attempt that an undo or an end would take back next, if any.
+    pub fn to_take_back(&self, aim: Aim) -> Option<&Attempt> {
+        let wanted = |attempt: &&Attempt| {
+            let facts = attempt.order.action.facts();
+            match aim {
+                Aim::Do => false,
+                Aim::Undo => facts.undo || facts.lasts,
+                Aim::End => facts.lasts,
+            }
+        };
+        self.applied.iter().rev().filter_map(|index| self.attempts.get(*index)).find(wanted)
+    }
+}

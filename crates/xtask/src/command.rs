@@ -95,20 +95,60 @@ pub fn shown(command: &mut Command) -> Result<(bool, String)> {
     Ok((status.success(), text + &told))
 }
 
+/// Like [`shown`], but from the first line on standard error that begins with `mark` nothing is shown: that is
+/// answered, so that the caller can say something before it.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn shown_until(command: &mut Command, mark: &str) -> Result<(bool, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", line(command)))?;
+    let shown = child
+        .stdout
+        .take()
+        .map(|pipe| std::thread::spawn(move || copy(pipe)));
+    let mut held = String::new();
+    if let Some(pipe) = child.stderr.take() {
+        lines(pipe, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            if held.is_empty() && !text.starts_with(mark) {
+                let _ = std::io::stdout().write_all(bytes);
+            } else {
+                held.push_str(&text);
+            }
+        });
+    }
+    if let Some(thread) = shown {
+        let _ = thread.join();
+    }
+    let status = child.wait().context("cannot wait for a child process")?;
+    Ok((status.success(), held))
+}
+
 /// Copies lines to standard output as they come, and keeps them.
 fn copy(pipe: impl Read) -> String {
     let mut kept = String::new();
+    lines(pipe, |bytes| {
+        let _ = std::io::stdout().write_all(bytes);
+        kept.push_str(&String::from_utf8_lossy(bytes));
+    });
+    kept
+}
+
+fn lines(pipe: impl Read, mut each: impl FnMut(&[u8])) {
     let mut reader = BufReader::new(pipe);
     let mut bytes = Vec::new();
     while reader
         .read_until(b'\n', &mut bytes)
         .is_ok_and(|read| read > 0)
     {
-        let _ = std::io::stdout().write_all(&bytes);
-        kept.push_str(&String::from_utf8_lossy(&bytes));
+        each(&bytes);
         bytes.clear();
     }
-    kept
 }
 
 /// The command as a person would type it, near enough to find it again; never with its environment.

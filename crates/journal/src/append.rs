@@ -98,15 +98,18 @@ impl Journal {
     /// # Errors
     /// When it is not there, or when an event cannot be read or does not fit; the caller hands it to a person.
     pub async fn load(&self, id: IncidentId) -> anyhow::Result<Incident> {
-        let mut reader = self.inner.readers.acquire().await.context("opening the journal to read")?;
-        self.load_with(&mut reader, id).await
+        // The reader goes back to the pool before the configuration is asked for: holding one while wanting another could
+        // leave every loader waiting for the others.
+        let rows = sqlx::query(EVENTS_OF).bind(id.0 as i64).fetch_all(&self.inner.readers).await?;
+        self.fold(id, &rows).await
     }
 
     pub(crate) async fn load_with(&self, connection: &mut SqliteConnection, id: IncidentId) -> anyhow::Result<Incident> {
-        let rows = sqlx::query("SELECT at, kind, version, body FROM events WHERE incident = $1 ORDER BY seq")
-            .bind(id.0 as i64)
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows = sqlx::query(EVENTS_OF).bind(id.0 as i64).fetch_all(connection).await?;
+        self.fold(id, &rows).await
+    }
+
+    async fn fold(&self, id: IncidentId, rows: &[SqliteRow]) -> anyhow::Result<Incident> {
         let mut events = rows.iter().map(read_row);
         let (opened, first) = events.next().with_context(|| format!("there is no incident {id}"))??;
         let Event::Opened(opening) = first else { anyhow::bail!("{id} does not begin with its opening") };
@@ -125,6 +128,8 @@ impl Journal {
         Ok(Arc::new(runbook.with_context(|| format!("the runbook {} is not in its configuration", opening.runbook))?.clone()))
     }
 }
+
+const EVENTS_OF: &str = "SELECT at, kind, version, body FROM events WHERE incident = $1 ORDER BY seq";
 
 pub(crate) fn read_row(row: &SqliteRow) -> anyhow::Result<(Stamp, Event)> {
     let at = Stamp::from_millis(row.try_get(0)?);

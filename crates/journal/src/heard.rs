@@ -1,0 +1,334 @@
+//! What was heard of alerts, turned into incidents: opened, joined, or only counted. One transaction takes a delivery out of
+//! the inbox and writes all that follows from it, so that a crash routes it again or not at all. Deliberately the routing
+//! itself is `policy`'s; here is only what needs the store: is one open already, is this a re-send, what came of it before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use runbook::alert::{Alert, AlertStatus};
+use runbook::incident::{Event, Incident, IncidentId, Opening, Trigger};
+use runbook::target::TargetId;
+use runbook::time::Stamp;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use crate::append::write_event;
+use crate::codec;
+use crate::open::Journal;
+
+/// The runbook and target that routing chose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chosen {
+    /// The runbook's name in the configuration in force.
+    pub runbook: String,
+    /// The target.
+    pub target: TargetId,
+}
+
+/// An alert with what routing said of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Heard {
+    /// The alert.
+    pub alert: Alert,
+    /// Where it goes; none with the reason.
+    pub chosen: Result<Chosen, String>,
+}
+
+/// What came of everything that was heard in one go.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeardOutcome {
+    /// Incidents that were opened.
+    pub opened: Vec<IncidentId>,
+    /// Alerts that joined an open incident, or changed in one.
+    pub joined: u64,
+    /// Alerts that were known already: only counted.
+    pub resent: u64,
+    /// Alerts that no runbook is for.
+    pub unmatched: u64,
+    /// Resolved alerts that no open incident has: a resolved alert never starts anything.
+    pub resolved_unknown: u64,
+}
+
+/// A closed incident's alert that is sent again within this time is a re-send of the same news, not a new fault: Alertmanager
+/// repeats a whole group whenever a sibling changes.
+const SAME_NEWS: Duration = Duration::from_secs(300);
+/// More alerts than this in one incident are only counted.
+const MOST_JOINED: usize = 1_000;
+/// More names than this are not kept in the table of unmatched alerts.
+const MOST_UNMATCHED: i64 = 1_000;
+
+impl Journal {
+    /// Takes what was heard in. With `done`, the inbox row is deleted in the same transaction.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; nothing was taken in then.
+    pub async fn hear(&self, heard: &[Heard], done: Option<i64>, now: Stamp) -> anyhow::Result<HeardOutcome> {
+        let mut writer = self.writer().await;
+        let at = writer.stamp(now);
+        let config = writer.config.clone();
+        let outcome = async {
+            let mut outcome = HeardOutcome::default();
+            let mut unmatched: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await.context("beginning to route")?;
+            for one in heard {
+                match (&one.alert.status, &one.chosen) {
+                    (AlertStatus::Firing, Ok(chosen)) => {
+                        self.hear_firing(&mut transaction, &one.alert, chosen, &config, at, &mut outcome).await?;
+                    }
+                    (AlertStatus::Firing, Err(why)) => {
+                        outcome.unmatched += 1;
+                        unmatched.entry(one.alert.name()).or_insert((0, why)).0 += 1;
+                    }
+                    (AlertStatus::Resolved, _) => {
+                        self.hear_resolved(&mut transaction, &one.alert, &config, at, &mut outcome).await?;
+                    }
+                }
+            }
+            write_unmatched(&mut transaction, &unmatched, at).await?;
+            if let Some(id) = done {
+                sqlx::query("DELETE FROM deliveries WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await.context("committing what was routed")?;
+            Ok(outcome)
+        }
+        .await;
+        let outcome = self.note_trouble(outcome)?;
+        drop(writer);
+        self.tell_changed();
+        Ok(outcome)
+    }
+
+    /// Opens an incident that no alert asked for: a person did, or the calendar.
+    ///
+    /// # Errors
+    /// When one is open for this runbook and target already, or the journal cannot be written.
+    pub async fn open_incident(&self, chosen: &Chosen, trigger: Trigger, now: Stamp) -> anyhow::Result<IncidentId> {
+        let mut writer = self.writer().await;
+        let at = writer.stamp(now);
+        let config = writer.config.clone();
+        let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
+        if let Some(id) = open_one(&mut transaction, chosen).await? {
+            anyhow::bail!("{id} is open for {} on {} already; see `runbookd incidents show {id}`", chosen.runbook, chosen.target);
+        }
+        let id = self.write_opening(&mut transaction, chosen, trigger, &config, at).await?;
+        let outcome = transaction.commit().await.context("committing an opening");
+        self.note_trouble(outcome)?;
+        drop(writer);
+        self.tell_changed();
+        Ok(id)
+    }
+
+    async fn hear_firing(
+        &self,
+        connection: &mut SqliteConnection,
+        alert: &Alert,
+        chosen: &Chosen,
+        config: &str,
+        at: Stamp,
+        outcome: &mut HeardOutcome,
+    ) -> anyhow::Result<()> {
+        if let Some(id) = open_one(connection, chosen).await? {
+            let known = sqlx::query("SELECT 1 FROM alerts WHERE fingerprint = $1 AND incident = $2 AND starts_at = $3 AND status = 'firing'")
+                .bind(alert.fingerprint.to_string())
+                .bind(id.0 as i64)
+                .bind(alert.starts_at.millis())
+                .fetch_optional(&mut *connection)
+                .await?;
+            if known.is_some() {
+                outcome.resent += 1;
+                count_resend(connection, id).await?;
+                return Ok(());
+            }
+            return self.join(connection, id, alert, config, at, outcome).await;
+        }
+        if let Some(id) = already_answered(connection, alert, at).await? {
+            outcome.resent += 1;
+            count_resend(connection, id).await?;
+            return Ok(());
+        }
+        let id = self.write_opening(connection, chosen, Trigger::Alert(alert.clone()), config, at).await?;
+        remember_alert(connection, alert, id).await?;
+        outcome.opened.push(id);
+        Ok(())
+    }
+
+    async fn hear_resolved(
+        &self,
+        connection: &mut SqliteConnection,
+        alert: &Alert,
+        config: &str,
+        at: Stamp,
+        outcome: &mut HeardOutcome,
+    ) -> anyhow::Result<()> {
+        let row = sqlx::query(
+            "SELECT i.id, a.status FROM alerts a JOIN incidents i ON i.id = a.incident WHERE a.fingerprint = $1 AND i.closed IS NULL",
+        )
+        .bind(alert.fingerprint.to_string())
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(row) = row else {
+            outcome.resolved_unknown += 1;
+            return Ok(());
+        };
+        let (id, status): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+        if status == "resolved" {
+            outcome.resent += 1;
+            return Ok(());
+        }
+        self.join(connection, IncidentId(id as u64), alert, config, at, outcome).await
+    }
+
+    async fn join(
+        &self,
+        connection: &mut SqliteConnection,
+        id: IncidentId,
+        alert: &Alert,
+        config: &str,
+        at: Stamp,
+        outcome: &mut HeardOutcome,
+    ) -> anyhow::Result<()> {
+        let Ok(mut incident) = self.load_with(connection, id).await else {
+            // An unreadable incident belongs to a person; what is heard of it is counted and harms nothing.
+            outcome.resent += 1;
+            return count_resend(connection, id).await;
+        };
+        if incident.alerts.len() >= MOST_JOINED && !incident.alerts.contains_key(&alert.fingerprint) {
+            outcome.resent += 1;
+            return count_resend(connection, id).await;
+        }
+        let event = Event::AlertHeard {
+            fingerprint: alert.fingerprint,
+            name: alert.name().to_owned(),
+            status: alert.status,
+            starts_at: alert.starts_at,
+        };
+        let seq = incident.seq;
+        incident.apply(at, &event).context("joining an alert")?;
+        write_event(connection, seq, at, config, &event, &incident).await?;
+        remember_alert(connection, alert, id).await?;
+        outcome.joined += 1;
+        Ok(())
+    }
+
+    async fn write_opening(
+        &self,
+        connection: &mut SqliteConnection,
+        chosen: &Chosen,
+        trigger: Trigger,
+        config: &str,
+        at: Stamp,
+    ) -> anyhow::Result<IncidentId> {
+        let title = match &trigger {
+            Trigger::Alert(alert) => alert.name().to_owned(),
+            Trigger::Person { words, .. } => words.chars().take(120).collect(),
+            Trigger::Clock { entry } => entry.clone(),
+        };
+        let opening =
+            Opening { runbook: chosen.runbook.clone(), target: chosen.target.clone(), trigger, config: config.to_owned() };
+        let row = sqlx::query(
+            "INSERT INTO incidents (runbook, target, title, config, opened, updated, seq, stage, due) \
+             VALUES ($1, $2, $3, $4, $5, $5, 1, 'looking', $5) RETURNING id",
+        )
+        .bind(&chosen.runbook)
+        .bind(chosen.target.to_string())
+        .bind(&title)
+        .bind(config)
+        .bind(at.millis())
+        .fetch_one(&mut *connection)
+        .await
+        .context("writing an incident")?;
+        let id = IncidentId(row.try_get::<i64, _>(0)? as u64);
+        let event = Event::Opened(opening.clone());
+        let incident = Incident::open(id, self.runbook_of(&opening).await?, at, &opening);
+        sqlx::query("INSERT INTO events (incident, seq, at, kind, version, config, body) VALUES ($1, 0, $2, $3, $4, $5, $6)")
+            .bind(id.0 as i64)
+            .bind(at.millis())
+            .bind(event.kind())
+            .bind(i64::from(Event::VERSION))
+            .bind(config)
+            .bind(codec::write(&event)?)
+            .execute(&mut *connection)
+            .await
+            .context("writing an opening")?;
+        debug_assert_eq!(incident.seq, 1, "the opening is the one event so far");
+        Ok(id)
+    }
+}
+
+async fn open_one(connection: &mut SqliteConnection, chosen: &Chosen) -> anyhow::Result<Option<IncidentId>> {
+    let row = sqlx::query("SELECT id FROM incidents WHERE runbook = $1 AND target = $2 AND closed IS NULL")
+        .bind(&chosen.runbook)
+        .bind(chosen.target.to_string())
+        .fetch_optional(connection)
+        .await?;
+    Ok(match row {
+        Some(row) => Some(IncidentId(row.try_get::<i64, _>(0)? as u64)),
+        None => None,
+    })
+}
+
+/// The closed incident whose news this is: the same episode, either just closed or in a person's hands.
+async fn already_answered(connection: &mut SqliteConnection, alert: &Alert, at: Stamp) -> anyhow::Result<Option<IncidentId>> {
+    let row = sqlx::query(
+        "SELECT i.id, i.how, i.closed FROM alerts a JOIN incidents i ON i.id = a.incident \
+         WHERE a.fingerprint = $1 AND a.starts_at = $2 AND i.closed IS NOT NULL",
+    )
+    .bind(alert.fingerprint.to_string())
+    .bind(alert.starts_at.millis())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let (id, how, closed): (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let a_person_has_it = matches!(how.as_str(), "handed_over" | "stuck" | "denied" | "stopped");
+    let just_closed = at.since(Stamp::from_millis(closed)) < SAME_NEWS;
+    Ok((a_person_has_it || just_closed).then_some(IncidentId(id as u64)))
+}
+
+async fn count_resend(connection: &mut SqliteConnection, id: IncidentId) -> anyhow::Result<()> {
+    sqlx::query("UPDATE incidents SET resends = resends + 1 WHERE id = $1").bind(id.0 as i64).execute(connection).await?;
+    Ok(())
+}
+
+async fn remember_alert(connection: &mut SqliteConnection, alert: &Alert, id: IncidentId) -> anyhow::Result<()> {
+    let status = match alert.status {
+        AlertStatus::Firing => "firing",
+        AlertStatus::Resolved => "resolved",
+    };
+    sqlx::query(
+        "INSERT INTO alerts (fingerprint, incident, starts_at, status) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (fingerprint) DO UPDATE SET incident = $2, starts_at = $3, status = $4",
+    )
+    .bind(alert.fingerprint.to_string())
+    .bind(id.0 as i64)
+    .bind(alert.starts_at.millis())
+    .bind(status)
+    .execute(connection)
+    .await
+    .context("remembering an alert")?;
+    Ok(())
+}
+
+async fn write_unmatched(
+    connection: &mut SqliteConnection,
+    unmatched: &BTreeMap<&str, (i64, &str)>,
+    at: Stamp,
+) -> anyhow::Result<()> {
+    for (name, (times, why)) in unmatched {
+        let name = runbook::text::inert(name, 200);
+        sqlx::query(
+            "INSERT INTO unmatched (alertname, times, last, why) SELECT $1, $2, $3, $4 \
+             WHERE EXISTS (SELECT 1 FROM unmatched WHERE alertname = $1) OR (SELECT COUNT(*) FROM unmatched) < $5 \
+             ON CONFLICT (alertname) DO UPDATE SET times = times + $2, last = $3, why = $4",
+        )
+        .bind(name)
+        .bind(times)
+        .bind(at.millis())
+        .bind(*why)
+        .bind(MOST_UNMATCHED)
+        .execute(&mut *connection)
+        .await
+        .context("counting an alert that nothing matches")?;
+    }
+    Ok(())
+}

@@ -8,6 +8,7 @@
 mod build;
 mod fault;
 mod ports;
+mod token;
 
 pub use build::ensure_images;
 pub use fault::{Fault, Fire};
@@ -76,6 +77,7 @@ impl Estate {
         }
         ensure_images(&estate.engine)?;
         estate.clear_away_strangers()?;
+        token::ensure(&estate.token_file())?;
         progress::step(&format!("starting estate {name}"), || {
             command::logged(
                 estate

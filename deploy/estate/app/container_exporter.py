@@ -1,8 +1,8 @@
-"""Memory and CPU of this project's containers under cAdvisor's metric names, from the Docker Engine's own statistics.
+"""Memory and CPU of this project's containers under cAdvisor's metric names: names from the Engine, numbers from control groups.
 
 cAdvisor is not in Debian; the alert rules written for it should hold here unchanged. Only what they read is exported:
 working set (usage less inactive file cache, as cAdvisor computes it), memory limit (0 = none) and CPU seconds.
-It looks only at containers of the Compose project named by COMPOSE_PROJECT, or of every project when that is empty.
+The Engine's own statistics would do, but take up to a second per container, longer than a drill's scrape may. It looks only at containers of the Compose project named by COMPOSE_PROJECT, or of every project when that is empty.
 """
 import http.client
 import json
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+CONTROL_GROUPS = os.environ.get("CONTROL_GROUPS", "/host/cgroup")
 
 
 class Engine(http.client.HTTPConnection):
@@ -45,28 +46,76 @@ def quoted(value):
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
+def number(path):
+    """The one number in a control file; `max` and what is not there are 0."""
+    try:
+        with open(path) as file:
+            text = file.read().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
+
+
+def field(path, name):
+    """One line `name number` of a statistics file."""
+    with open(path) as file:
+        for line in file:
+            key, _, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    return 0
+
+
+FOUND = {}
+
+
+def control_group(controller, container):
+    """The container's folder below a controller, wherever the Engine's driver puts it. Found once, then remembered."""
+    known = FOUND.get((controller, container))
+    if known and os.path.isdir(known):
+        return known
+    root = os.path.join(CONTROL_GROUPS, controller)
+    for place in (f"docker/{container}", f"system.slice/docker-{container}.scope"):
+        if os.path.isdir(os.path.join(root, place)):
+            break
+    else:
+        place = next((os.path.relpath(folder, root) for folder, _, _ in os.walk(root) if container in folder), None)
+        if place is None:
+            raise OSError(f"no control group of {container}")
+    FOUND[(controller, container)] = os.path.join(root, place)
+    return FOUND[(controller, container)]
+
+
+def measure(container):
+    """(working set, limit, CPU seconds) of one container, from control groups of version 1 or 2."""
+    if os.path.isdir(os.path.join(CONTROL_GROUPS, "memory")):
+        memory, cpu = control_group("memory", container), control_group("cpuacct", container)
+        usage = number(f"{memory}/memory.usage_in_bytes")
+        cache = field(f"{memory}/memory.stat", "total_inactive_file")
+        limit = number(f"{memory}/memory.limit_in_bytes")
+        seconds = number(f"{cpu}/cpuacct.usage") / 1e9
+    else:
+        folder = control_group("", container)
+        usage = number(f"{folder}/memory.current")
+        cache = field(f"{folder}/memory.stat", "inactive_file")
+        limit = number(f"{folder}/memory.max")
+        seconds = field(f"{folder}/cpu.stat", "usage_usec") / 1e6
+    # Without a limit version 1 shows the largest number of pages there is.
+    return max(usage - cache, 0), limit if limit < 1 << 60 else 0, seconds
+
+
 def render():
     engine = Engine()
     try:
-        return measure(engine)
+        listed = containers(engine)
     finally:
         engine.close()
-
-
-def measure(engine):
-    host_memory = engine.get("/info")["MemTotal"]
     rows = {"memory": [], "limit": [], "cpu": []}
-    for container in containers(engine):
+    for container in listed:
         try:
-            stats = engine.get(f"/containers/{container['Id']}/stats?stream=false&one-shot=true")
+            working_set, limit, seconds = measure(container["Id"])
         except OSError:
             continue  # it ended between the list and the look
-        memory = stats.get("memory_stats", {})
-        if "usage" not in memory:
-            continue
-        detail = memory.get("stats", {})
-        cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-        limit = memory.get("limit", 0)
         labels = "{id=%s,image=%s,name=%s,container_label_com_docker_compose_project=%s,container_label_com_docker_compose_service=%s}" % (
             quoted("/docker/" + container["Id"]),
             quoted(container["Image"]),
@@ -74,9 +123,9 @@ def measure(engine):
             quoted(container["Labels"].get(PROJECT_LABEL, "")),
             quoted(container["Labels"].get(SERVICE_LABEL, "")),
         )
-        rows["memory"].append(f"container_memory_working_set_bytes{labels} {max(memory['usage'] - cache, 0)}")
-        rows["limit"].append(f"container_spec_memory_limit_bytes{labels} {0 if limit >= host_memory else limit}")
-        rows["cpu"].append(f"container_cpu_usage_seconds_total{labels} {stats['cpu_stats']['cpu_usage']['total_usage'] / 1e9}")
+        rows["memory"].append(f"container_memory_working_set_bytes{labels} {working_set}")
+        rows["limit"].append(f"container_spec_memory_limit_bytes{labels} {limit}")
+        rows["cpu"].append(f"container_cpu_usage_seconds_total{labels} {seconds}")
     return "\n".join(
         ["# TYPE container_memory_working_set_bytes gauge", *rows["memory"]]
         + ["# TYPE container_spec_memory_limit_bytes gauge", *rows["limit"]]

@@ -17,7 +17,7 @@ mod written;
 
 use chrono::{DateTime, Datelike, Timelike};
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use range::{DayRange, Range};
 pub use written::{RangeText, WrittenInterval, WrittenIntervals, WrittenTimes};
@@ -34,10 +34,10 @@ pub struct IntervalError {
     pub mend: String,
 }
 
-/// A named set of alternatives, checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A named set of alternatives, checked. Stored as its author wrote it, and checked again when read.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Intervals {
-    name: String,
+    written: WrittenIntervals,
     specs: Vec<Interval>,
 }
 
@@ -49,10 +49,18 @@ impl Intervals {
     pub fn check(written: &WrittenIntervals) -> Result<Intervals, Vec<IntervalError>> {
         let mut errors = Vec::new();
         if written.name.is_empty() {
-            errors.push(wrong("name", "the name is empty", "name the interval, modes refer to it by name"));
+            errors.push(wrong(
+                "name",
+                "the name is empty",
+                "name the interval, modes refer to it by name",
+            ));
         }
         if written.time_intervals.is_empty() {
-            errors.push(wrong("time_intervals", "there is no interval, so no time is ever inside", "add one, or remove the name"));
+            errors.push(wrong(
+                "time_intervals",
+                "there is no interval, so no time is ever inside",
+                "add one, or remove the name",
+            ));
         }
         let mut specs = Vec::new();
         for (index, spec) in written.time_intervals.iter().enumerate() {
@@ -64,12 +72,19 @@ impl Intervals {
                 })),
             }
         }
-        if errors.is_empty() { Ok(Intervals { name: written.name.clone(), specs }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Intervals {
+                written: written.clone(),
+                specs,
+            })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The name that modes refer to.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.written.name
     }
 
     /// Whether the instant, in milliseconds since 1970 UTC, lies inside any of the alternatives.
@@ -78,8 +93,24 @@ impl Intervals {
     }
 }
 
+impl Serialize for Intervals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Intervals {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = WrittenIntervals::deserialize(deserializer)?;
+        Intervals::check(&written).map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(IntervalError::to_string).collect();
+            serde::de::Error::custom(all.join("; "))
+        })
+    }
+}
+
 /// One spec, checked. Absent fields hold always.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
     /// Minutes of the day, the end exclusive.
     times: Option<Vec<std::ops::Range<u32>>>,
@@ -100,30 +131,54 @@ impl Interval {
         let mut errors = Vec::new();
         let interval = Interval {
             times: each("times", written.times.as_deref(), &mut errors, range::times),
-            weekdays: each("weekdays", written.weekdays.as_deref(), &mut errors, range::weekdays),
-            days_of_month: each("days_of_month", written.days_of_month.as_deref(), &mut errors, range::days_of_month),
-            months: each("months", written.months.as_deref(), &mut errors, range::months),
+            weekdays: each(
+                "weekdays",
+                written.weekdays.as_deref(),
+                &mut errors,
+                range::weekdays,
+            ),
+            days_of_month: each(
+                "days_of_month",
+                written.days_of_month.as_deref(),
+                &mut errors,
+                range::days_of_month,
+            ),
+            months: each(
+                "months",
+                written.months.as_deref(),
+                &mut errors,
+                range::months,
+            ),
             years: each("years", written.years.as_deref(), &mut errors, range::years),
             location: range::location(written.location.as_deref()).unwrap_or_else(|error| {
                 errors.push(error);
                 Tz::UTC
             }),
         };
-        if errors.is_empty() { Ok(interval) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(interval)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Whether the instant, in milliseconds since 1970 UTC, lies inside. An instant beyond the calendar (some 260,000 years
     /// away) lies inside of nothing.
     pub fn contains(&self, stamp_ms: i64) -> bool {
-        let Some(utc) = DateTime::from_timestamp_millis(stamp_ms) else { return false };
+        let Some(utc) = DateTime::from_timestamp_millis(stamp_ms) else {
+            return false;
+        };
         let local = utc.with_timezone(&self.location);
         let minute = local.hour() * 60 + local.minute();
         let weekday = i64::from(local.weekday().num_days_from_sunday());
         let (day, month_length) = (i64::from(local.day()), i64::from(local.num_days_in_month()));
-        let within = |ranges: &Option<Vec<Range>>, value: i64| any(ranges, |range| range.contains(&value));
+        let within =
+            |ranges: &Option<Vec<Range>>, value: i64| any(ranges, |range| range.contains(&value));
         any(&self.times, |range| range.contains(&minute))
             && within(&self.weekdays, weekday)
-            && any(&self.days_of_month, |range| range.contains(day, month_length))
+            && any(&self.days_of_month, |range| {
+                range.contains(day, month_length)
+            })
             && within(&self.months, i64::from(local.month()))
             && within(&self.years, i64::from(local.year()))
     }
@@ -131,7 +186,9 @@ impl Interval {
 
 /// A field that is absent holds; one that is there holds when one of its ranges does.
 fn any<R>(ranges: &Option<Vec<R>>, holds: impl FnMut(&R) -> bool) -> bool {
-    ranges.as_ref().is_none_or(|ranges| ranges.iter().any(holds))
+    ranges
+        .as_ref()
+        .is_none_or(|ranges| ranges.iter().any(holds))
 }
 
 /// Checks every member of a field, collecting what is wrong.
@@ -143,7 +200,11 @@ fn each<W, C>(
 ) -> Option<Vec<C>> {
     let written = written?;
     if written.is_empty() {
-        errors.push(wrong(field, "the list is empty and matches no time", "leave the field out to match any"));
+        errors.push(wrong(
+            field,
+            "the list is empty and matches no time",
+            "leave the field out to match any",
+        ));
     }
     let mut checked = Vec::with_capacity(written.len());
     for (index, member) in written.iter().enumerate() {
@@ -155,8 +216,16 @@ fn each<W, C>(
     Some(checked)
 }
 
-fn wrong(field: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> IntervalError {
-    IntervalError { field: field.into(), message: message.into(), mend: mend.into() }
+fn wrong(
+    field: impl Into<String>,
+    message: impl Into<String>,
+    mend: impl Into<String>,
+) -> IntervalError {
+    IntervalError {
+        field: field.into(),
+        message: message.into(),
+        mend: mend.into(),
+    }
 }
 
 #[cfg(test)]

@@ -113,7 +113,9 @@ fn edits(left: &[char], right: &[char]) -> usize {
         let mut row = Vec::with_capacity(right.len() + 1);
         row.push(i + 1);
         for (j, b) in right.iter().enumerate() {
-            let mut best = (above[j + 1] + 1).min(row[j] + 1).min(above[j] + usize::from(a != b));
+            let mut best = (above[j + 1] + 1)
+                .min(row[j] + 1)
+                .min(above[j] + usize::from(a != b));
             if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
                 best = best.min(before[j - 1] + 1);
             }
@@ -132,13 +134,22 @@ mod tests {
     #[test]
     fn what_steers_is_escaped_and_the_rest_is_untouched() {
         let table = [
-            ("plain words, ünïcödé, 日本, 🙂", "plain words, ünïcödé, 日本, 🙂"),
+            (
+                "plain words, ünïcödé, 日本, 🙂",
+                "plain words, ünïcödé, 日本, 🙂",
+            ),
             ("two\nlines\tand\r", r"two\nlines\tand\r"),
             ("\u{1b}[31mred\u{7}\0", r"\u{1b}[31mred\u{7}\u{0}"),
             ("\u{9b}2J\u{7f}", r"\u{9b}2J\u{7f}"),
             ("evil\u{202e}gpj.exe", r"evil\u{202e}gpj.exe"),
-            ("\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}", r"\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}"),
-            ("a\u{200b}b\u{200d}c\u{feff}\u{2060}", r"a\u{200b}b\u{200d}c\u{feff}\u{2060}"),
+            (
+                "\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}",
+                r"\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}",
+            ),
+            (
+                "a\u{200b}b\u{200d}c\u{feff}\u{2060}",
+                r"a\u{200b}b\u{200d}c\u{feff}\u{2060}",
+            ),
             ("a\u{2028}b\u{2029}", r"a\u{2028}b\u{2029}"),
             ("$(reboot); DROP TABLE x; --", "$(reboot); DROP TABLE x; --"),
             (r"a \ stays", r"a \ stays"),
@@ -157,15 +168,30 @@ mod tests {
         assert_eq!(inert("ab\u{202e}cd", 5), "ab… (3 more)");
         assert_eq!(inert("abc", 0), "… (3 more)");
         let megabyte = "x".repeat(1 << 20);
-        assert_eq!(inert(&megabyte, 3), format!("xxx… ({} more)", (1 << 20) - 3));
+        assert_eq!(
+            inert(&megabyte, 3),
+            format!("xxx… ({} more)", (1 << 20) - 3)
+        );
     }
 
     #[test]
     fn durations_read_like_prometheus() {
         let table = [
-            (0, "0s"), (1, "1ms"), (850, "850ms"), (1_000, "1s"), (2_500, "2.5s"), (2_050, "2.05s"), (59_999, "59.999s"),
-            (60_000, "1m"), (60_500, "1m"), (90_000, "1m30s"), (3_600_000, "1h"), (5_400_000, "1h30m"), (3_601_000, "1h1s"),
-            (86_400_000, "1d"), (187_200_000, "2d4h"),
+            (0, "0s"),
+            (1, "1ms"),
+            (850, "850ms"),
+            (1_000, "1s"),
+            (2_500, "2.5s"),
+            (2_050, "2.05s"),
+            (59_999, "59.999s"),
+            (60_000, "1m"),
+            (60_500, "1m"),
+            (90_000, "1m30s"),
+            (3_600_000, "1h"),
+            (5_400_000, "1h30m"),
+            (3_601_000, "1h1s"),
+            (86_400_000, "1d"),
+            (187_200_000, "2d4h"),
         ];
         for (millis, wanted) in table {
             assert_eq!(humanize_duration(Duration::from_millis(millis)), wanted);
@@ -178,7 +204,10 @@ mod tests {
     fn the_word_that_was_meant_is_found_only_when_near() {
         let known = ["sessions.idle", "sessions.used_ratio", "disk.free"];
         assert_eq!(closest("sessions.idel", known), Some("sessions.idle"));
-        assert_eq!(closest("sessions.used_ration", known), Some("sessions.used_ratio"));
+        assert_eq!(
+            closest("sessions.used_ration", known),
+            Some("sessions.used_ratio")
+        );
         assert_eq!(closest("Disk.Free", known), Some("disk.free"));
         assert_eq!(closest("queue.depth", known), None);
         assert_eq!(closest(&"x".repeat(10_000), known), None);

@@ -70,7 +70,9 @@ impl Node {
         match &self.kind {
             Kind::Number(_) | Kind::Flag(_) | Kind::Text(_) | Kind::Path(_) => Vec::new(),
             Kind::List(members) => members.iter().collect(),
-            Kind::Not(one) | Kind::Negate(one) | Kind::Size(one) | Kind::Matches(one, _) => vec![one],
+            Kind::Not(one) | Kind::Negate(one) | Kind::Size(one) | Kind::Matches(one, _) => {
+                vec![one]
+            }
             Kind::And(left, right)
             | Kind::Or(left, right)
             | Kind::Arithmetic(_, left, right)

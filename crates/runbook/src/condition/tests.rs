@@ -7,11 +7,30 @@ use proptest::prelude::*;
 fn seen() -> BTreeMap<String, Value> {
     let number = |n: f64| Value::Number(n);
     [
-        ("s.idle", number(12.0)), ("s.used", number(90.0)), ("s.total", number(100.0)), ("s.zero", number(0.0)), ("s.huge", number(1e308)),
-        ("s.full", Value::Flag(true)), ("s.calm", Value::Flag(false)), ("s.app", Value::Text("backend-ünï".into())),
-        ("s.empty", Value::Text(String::new())), ("s.tags", Value::List(vec![Value::Text("a".into()), Value::Text("b".into())])),
-        ("s.none", Value::List(vec![])), ("s.gone", Value::Unknown("the connection was refused".into())), ("s.nan", number(f64::NAN)),
-        ("s.mixed", Value::List(vec![number(1.0), Value::Unknown("cut off".into())])), ("deep.a.b", number(1.0)),
+        ("s.idle", number(12.0)),
+        ("s.used", number(90.0)),
+        ("s.total", number(100.0)),
+        ("s.zero", number(0.0)),
+        ("s.huge", number(1e308)),
+        ("s.full", Value::Flag(true)),
+        ("s.calm", Value::Flag(false)),
+        ("s.app", Value::Text("backend-ünï".into())),
+        ("s.empty", Value::Text(String::new())),
+        (
+            "s.tags",
+            Value::List(vec![Value::Text("a".into()), Value::Text("b".into())]),
+        ),
+        ("s.none", Value::List(vec![])),
+        (
+            "s.gone",
+            Value::Unknown("the connection was refused".into()),
+        ),
+        ("s.nan", number(f64::NAN)),
+        (
+            "s.mixed",
+            Value::List(vec![number(1.0), Value::Unknown("cut off".into())]),
+        ),
+        ("deep.a.b", number(1.0)),
     ]
     .into_iter()
     .map(|(path, value)| (path.to_owned(), value))
@@ -38,21 +57,67 @@ fn truth(source: &str) -> Truth {
 #[test]
 fn conditions_come_to_true_or_false() {
     let table = [
-        ("true", true), ("false", false), ("!s.full", false), ("!!s.full", true), ("s.full", true), ("s.idle > 0", true),
-        ("s.idle == 12", true), ("s.idle == 12.0", true), ("s.idle != 12", false), ("s.idle >= 12 && s.idle <= 12", true), ("s.idle < 12", false),
-        ("s.used / s.total > 0.8", true), ("s.used / s.total > 0.8 && s.idle > 0", true), ("s.total - s.used == 10", true),
-        ("1 / 2 == 0.5", true), ("2 + 3 * 4 == 14", true), ("(2 + 3) * 4 == 20", true), ("10 - 3 - 2 == 5", true), ("-s.idle < -11", true),
-        ("-5 < 3", true), ("s.idle -1 == 11", true), ("1e3 == 1000", true), ("0x10 == 16", true), (".5 == 0.5", true),
-        ("true || false && false", true), ("(true || false) && false", false), ("s.calm || s.full", true),
-        ("s.app == \"backend-ünï\"", true), ("s.app == 'backend'", false), ("s.app != ''", true), ("s.full == true", true), ("s.full != s.calm", true),
-        ("s.app.startsWith(\"back\")", true), ("s.app.endsWith(\"ünï\")", true), ("s.app.contains('end-')", true), ("s.app.matches('k.n')", true), ("s.app.matches('k.x')", false),
-        ("s.app.matches('^back(end|up)')", true), (r#"s.app.matches("\\d")"#, false), (r"s.app.matches(r'\w-')", true), ("s.app.matches('n$')", false),
-        ("size(s.app) == 11", true), ("size('日本') == 2", true), ("size(s.tags) == 2", true), ("size(s.none) == 0", true), ("size([1,2,3]) == 3", true),
-        ("s.idle in [1, 12]", true), ("s.idle in [1, 2]", false), ("s.idle in []", false), ("s.app in ['x', 'backend-ünï']", true),
-        ("'a' in s.tags", true), ("'c' in s.tags", false), ("'c' in s.none", false), ("s.idle + 1 in [13]", true), ("!(s.idle in [1])", true),
-        ("deep.a.b == 1", true), ("s.idle > 0\n  && s.used > 1", true), ("\"a\\tb\\\"\" == 'a\\tb\"'", true),
+        ("true", true),
+        ("false", false),
+        ("!s.full", false),
+        ("!!s.full", true),
+        ("s.full", true),
+        ("s.idle > 0", true),
+        ("s.idle == 12", true),
+        ("s.idle == 12.0", true),
+        ("s.idle != 12", false),
+        ("s.idle >= 12 && s.idle <= 12", true),
+        ("s.idle < 12", false),
+        ("s.used / s.total > 0.8", true),
+        ("s.used / s.total > 0.8 && s.idle > 0", true),
+        ("s.total - s.used == 10", true),
+        ("1 / 2 == 0.5", true),
+        ("2 + 3 * 4 == 14", true),
+        ("(2 + 3) * 4 == 20", true),
+        ("10 - 3 - 2 == 5", true),
+        ("-s.idle < -11", true),
+        ("-5 < 3", true),
+        ("s.idle -1 == 11", true),
+        ("1e3 == 1000", true),
+        ("0x10 == 16", true),
+        (".5 == 0.5", true),
+        ("true || false && false", true),
+        ("(true || false) && false", false),
+        ("s.calm || s.full", true),
+        ("s.app == \"backend-ünï\"", true),
+        ("s.app == 'backend'", false),
+        ("s.app != ''", true),
+        ("s.full == true", true),
+        ("s.full != s.calm", true),
+        ("s.app.startsWith(\"back\")", true),
+        ("s.app.endsWith(\"ünï\")", true),
+        ("s.app.contains('end-')", true),
+        ("s.app.matches('k.n')", true),
+        ("s.app.matches('k.x')", false),
+        ("s.app.matches('^back(end|up)')", true),
+        (r#"s.app.matches("\\d")"#, false),
+        (r"s.app.matches(r'\w-')", true),
+        ("s.app.matches('n$')", false),
+        ("size(s.app) == 11", true),
+        ("size('日本') == 2", true),
+        ("size(s.tags) == 2", true),
+        ("size(s.none) == 0", true),
+        ("size([1,2,3]) == 3", true),
+        ("s.idle in [1, 12]", true),
+        ("s.idle in [1, 2]", false),
+        ("s.idle in []", false),
+        ("s.app in ['x', 'backend-ünï']", true),
+        ("'a' in s.tags", true),
+        ("'c' in s.tags", false),
+        ("'c' in s.none", false),
+        ("s.idle + 1 in [13]", true),
+        ("!(s.idle in [1])", true),
+        ("deep.a.b == 1", true),
+        ("s.idle > 0\n  && s.used > 1", true),
+        ("\"a\\tb\\\"\" == 'a\\tb\"'", true),
         // Kleene for what arithmetic leaves open.
-        ("s.zero == 0 || s.used / s.zero > 1", true), ("s.zero != 0 && s.used / s.zero > 1", false),
+        ("s.zero == 0 || s.used / s.zero > 1", true),
+        ("s.zero != 0 && s.used / s.zero > 1", false),
     ];
     for (source, wanted) in table {
         assert_eq!(truth(source), Truth::from(wanted), "{source}");
@@ -63,7 +128,10 @@ fn conditions_come_to_true_or_false() {
 #[test]
 fn unknown_is_neither_and_comes_with_its_reason() {
     let table = [
-        ("s.gone > 1", "s.gone is unknown: the connection was refused"),
+        (
+            "s.gone > 1",
+            "s.gone is unknown: the connection was refused",
+        ),
         // The strict rule: a mentioned unknown makes all of it unknown.
         ("false && s.gone > 1", "s.gone is unknown"),
         ("true || s.gone > 1", "s.gone is unknown"),
@@ -98,23 +166,56 @@ fn unknown_is_neither_and_comes_with_its_reason() {
 #[test]
 fn what_is_outside_the_language_is_refused_with_a_sentence_and_a_column() {
     let table = [
-        ("", 1, "always hold"), ("  \n", 1, "always hold"), ("s.idle = 1", 8, "=="), ("s.idle > 0 and s.full", 12, "&&"), ("not s.full", 1, "!"), ("s.full OR s.calm", 8, "||"),
-        ("s.full & s.calm", 8, "&&"), ("s.full | s.calm", 8, "||"), ("s.idle <> 1", 8, "!="), ("s.idle % 2 == 0", 8, "0 to 1"), ("s.idle > 80%", 12, "0 to 1"),
-        ("(s.idle > 1", 1, "close"), ("s.idle > 1)", 11, "remove"), ("(s.idle > 1]", 12, "own kind"), ("s.app == \"x", 10, "same line"),
-        ("s.full ? 1 : 2", 8, "&&"), ("{'a': 1}", 1, "list"), ("s.idle > 1 // why", 12, "YAML"), ("`s` == 1", 1, "double quotes"),
-        ("s.idle >", 9, "complete"), ("s.idle 5", 8, "comparisons"), ("> 5", 1, "comparisons"), ("s..idle", 3, "comparisons"),
-        ("s.idle == 5u", 11, "without the u"), ("s.app == b'x'", 11, "without b"), ("s.app == null", 10, "unknown by itself"),
-        ("has(s.idle)", 5, "unknown by itself"), ("s.tags.all(t, t == 'a')", 11, "single fields"), ("s.tags[0] == 'a'", 7, "look.field"),
-        ("s.app.startWith('a')", 7, "startsWith"), ("len(s.app) > 1", 1, "functions"), ("double(s.idle) > 1", 1, "doubles already"),
-        ("size(s.app, 1) > 1", 1, "one argument"), ("s.app.size() > 1", 7, "one argument"), ("startsWith(s.app, 'a')", 1, "text.startsWith"),
-        ("s.app.matches('(')", 15, "RE2"), ("s.app.matches(s.app)", 15, "checked"), ("s.idle == '''x'''", 11, "single quotes"), ("1e999 > s.idle", 1, "comparisons"),
-        ("(s.idle + 1).x == 1", 9, "look.field"), ("'ünï' = s.app", 7, "=="), ("s.idle > 0 &&\n s.full and true", 23, "&&"),
+        ("", 1, "always hold"),
+        ("  \n", 1, "always hold"),
+        ("s.idle = 1", 8, "=="),
+        ("s.idle > 0 and s.full", 12, "&&"),
+        ("not s.full", 1, "!"),
+        ("s.full OR s.calm", 8, "||"),
+        ("s.full & s.calm", 8, "&&"),
+        ("s.full | s.calm", 8, "||"),
+        ("s.idle <> 1", 8, "!="),
+        ("s.idle % 2 == 0", 8, "0 to 1"),
+        ("s.idle > 80%", 12, "0 to 1"),
+        ("(s.idle > 1", 1, "close"),
+        ("s.idle > 1)", 11, "remove"),
+        ("(s.idle > 1]", 12, "own kind"),
+        ("s.app == \"x", 10, "same line"),
+        ("s.full ? 1 : 2", 8, "&&"),
+        ("{'a': 1}", 1, "list"),
+        ("s.idle > 1 // why", 12, "YAML"),
+        ("`s` == 1", 1, "double quotes"),
+        ("s.idle >", 9, "complete"),
+        ("s.idle 5", 8, "comparisons"),
+        ("> 5", 1, "comparisons"),
+        ("s..idle", 3, "comparisons"),
+        ("s.idle == 5u", 11, "without the u"),
+        ("s.app == b'x'", 11, "without b"),
+        ("s.app == null", 10, "unknown by itself"),
+        ("has(s.idle)", 5, "unknown by itself"),
+        ("s.tags.all(t, t == 'a')", 11, "single fields"),
+        ("s.tags[0] == 'a'", 7, "look.field"),
+        ("s.app.startWith('a')", 7, "startsWith"),
+        ("len(s.app) > 1", 1, "functions"),
+        ("double(s.idle) > 1", 1, "doubles already"),
+        ("size(s.app, 1) > 1", 1, "one argument"),
+        ("s.app.size() > 1", 7, "one argument"),
+        ("startsWith(s.app, 'a')", 1, "text.startsWith"),
+        ("s.app.matches('(')", 15, "RE2"),
+        ("s.app.matches(s.app)", 15, "checked"),
+        ("s.idle == '''x'''", 11, "single quotes"),
+        ("1e999 > s.idle", 1, "comparisons"),
+        ("(s.idle + 1).x == 1", 9, "look.field"),
+        ("'ünï' = s.app", 7, "=="),
+        ("s.idle > 0 &&\n s.full and true", 23, "&&"),
     ];
     let mut wrong = Vec::new();
     for (source, column, mend) in table {
         let error = Condition::parse(source).expect_err(source);
         if error.column != column || !error.mend.contains(mend) || error.message.is_empty() {
-            wrong.push(format!("{source:?} (wanted column {column}, {mend:?}): {error}"));
+            wrong.push(format!(
+                "{source:?} (wanted column {column}, {mend:?}): {error}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -124,8 +225,20 @@ fn what_is_outside_the_language_is_refused_with_a_sentence_and_a_column() {
 fn size_and_depth_are_bounded_before_the_parser_runs() {
     let deep = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
     assert_eq!(truth(&deep(MAX_NESTING)), Truth::True);
-    assert!(Condition::parse(&deep(MAX_NESTING + 1)).unwrap_err().message.contains("nests"));
-    for hostile in [deep(10_000), "(".repeat(10_000), deep(400), "[".repeat(1000), "!".repeat(1024), "-".repeat(1024)] {
+    assert!(
+        Condition::parse(&deep(MAX_NESTING + 1))
+            .unwrap_err()
+            .message
+            .contains("nests")
+    );
+    for hostile in [
+        deep(10_000),
+        "(".repeat(10_000),
+        deep(400),
+        "[".repeat(1000),
+        "!".repeat(1024),
+        "-".repeat(1024),
+    ] {
         assert!(Condition::parse(&hostile).is_err());
     }
     for chain in ["+1", "-1", "*1", "||true", "&&true", "==1", ".a", "<1"] {
@@ -135,12 +248,20 @@ fn size_and_depth_are_bounded_before_the_parser_runs() {
         }
     }
     assert!(Condition::parse(&format!("0{} == 50", "+1".repeat(50))).is_ok());
-    assert!(Condition::parse(&format!("'{}' == s.app", "x".repeat(MAX_SOURCE_BYTES))).unwrap_err().message.contains("bytes long"));
+    assert!(
+        Condition::parse(&format!("'{}' == s.app", "x".repeat(MAX_SOURCE_BYTES)))
+            .unwrap_err()
+            .message
+            .contains("bytes long")
+    );
 }
 
 #[test]
 fn types_and_fields_are_checked_all_at_once() {
-    let fields: BTreeMap<String, Type> = seen().keys().map(|path| (path.clone(), types(path).unwrap())).collect();
+    let fields: BTreeMap<String, Type> = seen()
+        .keys()
+        .map(|path| (path.clone(), types(path).unwrap()))
+        .collect();
     let table: &[(&str, &[(usize, &str)])] = &[
         ("s.idel > 0", &[(1, "s.idle")]),
         ("queue.depth > 0 && s.idle > 0", &[(1, "known here")]),
@@ -150,7 +271,10 @@ fn types_and_fields_are_checked_all_at_once() {
         ("!s.idle", &[(2, "parentheses")]),
         ("s.idle && s.full", &[(1, "compare")]),
         ("s.idle + 1", &[(8, "compare")]),
-        ("s.app + 'x' == 'y'", &[(1, "not joined"), (9, "not joined"), (13, "same kind")]),
+        (
+            "s.app + 'x' == 'y'",
+            &[(1, "not joined"), (9, "not joined"), (13, "same kind")],
+        ),
         ("s.app > 'a'", &[(1, "order numbers")]),
         ("s.app == 1", &[(7, "same kind")]),
         ("s.full == 1", &[(8, "same kind")]),
@@ -161,18 +285,35 @@ fn types_and_fields_are_checked_all_at_once() {
         ("s.idle in [[1]]", &[(12, "side by side")]),
         ("s.tags in [1]", &[(1, "single value")]),
         ("size(s.idle) > 1", &[(6, "texts and lists")]),
-        ("s.idle.startsWith('a') || s.app.contains(1)", &[(1, "texts"), (42, "texts")]),
+        (
+            "s.idle.startsWith('a') || s.app.contains(1)",
+            &[(1, "texts"), (42, "texts")],
+        ),
         ("s.idle.matches('a')", &[(1, "texts")]),
-        ("s.idel > 0 || s.usde > 0 || s.app", &[(1, "s.idle"), (15, "s.used"), (29, "compare")]),
+        (
+            "s.idel > 0 || s.usde > 0 || s.app",
+            &[(1, "s.idle"), (15, "s.used"), (29, "compare")],
+        ),
     ];
     for (source, wanted) in table {
         let complaints = condition(source).check_among(&fields);
-        let found: Vec<usize> = complaints.iter().map(|complaint| complaint.column).collect();
-        assert_eq!(found, wanted.iter().map(|(column, _)| *column).collect::<Vec<_>>(), "{source}: {complaints:?}");
+        let found: Vec<usize> = complaints
+            .iter()
+            .map(|complaint| complaint.column)
+            .collect();
+        assert_eq!(
+            found,
+            wanted.iter().map(|(column, _)| *column).collect::<Vec<_>>(),
+            "{source}: {complaints:?}"
+        );
         for (complaint, (_, mend)) in complaints.iter().zip(*wanted) {
             assert!(complaint.mend.contains(mend), "{source}: {complaint}");
         }
-        assert_eq!(condition(source).check(&types).len(), wanted.len(), "{source}");
+        assert_eq!(
+            condition(source).check(&types).len(),
+            wanted.len(),
+            "{source}"
+        );
     }
 }
 
@@ -184,7 +325,12 @@ fn a_condition_is_its_source_and_knows_its_paths() {
     assert_eq!(read.paths(), ["s.tags", "s.total", "s.used"]);
     let json = serde_json::to_string(&read).unwrap();
     assert_eq!(serde_json::from_str::<Condition>(&json).unwrap(), read);
-    assert!(serde_json::from_str::<Condition>("\"a = 1\"").unwrap_err().to_string().contains("column 3"));
+    assert!(
+        serde_json::from_str::<Condition>("\"a = 1\"")
+            .unwrap_err()
+            .to_string()
+            .contains("column 3")
+    );
 }
 
 #[test]
@@ -196,8 +342,14 @@ fn values_survive_json_even_where_json_has_no_number_for_them() {
             value => assert_eq!(read, value),
         }
     }
-    assert_eq!(serde_json::to_string(&Value::Number(1.5)).unwrap(), r#"{"number":1.5}"#);
-    assert_eq!(Value::List(vec![Value::Flag(true), Value::Text("a".into())]).to_string(), r#"[true, "a"]"#);
+    assert_eq!(
+        serde_json::to_string(&Value::Number(1.5)).unwrap(),
+        r#"{"number":1.5}"#
+    );
+    assert_eq!(
+        Value::List(vec![Value::Flag(true), Value::Text("a".into())]).to_string(),
+        r#"[true, "a"]"#
+    );
 }
 
 /// One of the three values, as arithmetic makes them.

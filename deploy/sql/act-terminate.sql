@@ -17,6 +17,7 @@
 \endif
 
 BEGIN;
+SET LOCAL client_min_messages = warning;
 SET LOCAL log_statement = 'none';
 SET LOCAL log_min_duration_statement = -1;
 SET LOCAL log_min_error_statement = 'panic';

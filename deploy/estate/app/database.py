@@ -1,6 +1,7 @@
 """The backend's way to PostgreSQL: a small pool as a real service has, and the sessions that a leak leaves behind."""
 import contextlib
 import queue
+import sys
 import threading
 import time
 
@@ -69,7 +70,13 @@ class Leak:
 
     def on(self, n, refill):
         self.off()
-        self._sessions = [self._open() for _ in range(n)]
+        for _ in range(n):
+            try:
+                self._sessions.append(self._open())
+            except psycopg2.OperationalError as refused:
+                # No slot is left: the leak has all there were, which is what a large n asks for.
+                print(f"ERROR database: {refused}".strip(), file=sys.stderr)
+                break
         if refill:
             self._refilling.set()
             threading.Thread(target=self._refill, daemon=True).start()

@@ -3,7 +3,7 @@
 //! Why: time is an argument everywhere else in the workspace; automation waits for real servers, so it has to look
 //! at a real clock, and does so here only. Deliberately no calendar: only durations are of interest.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
@@ -15,6 +15,19 @@ use anyhow::{Result, bail};
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since the epoch, as the servers' logs and runbookd's journal count them.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what servers say happened is compared with when it was brought about"
+)]
+pub fn wall_millis() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Asks `look` every 20 ms until it answers `Some`, at most for `limit`.

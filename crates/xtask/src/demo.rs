@@ -1,9 +1,129 @@
-//! Placeholder, filled within the hour.
-use std::process::ExitCode;
-/// Runs.
+//! `cargo xtask demo`: one real alert, one real cure, and the proof of it from outside runbookd.
+//!
+//! The sample estate is brought up while runbookd is built; a fault makes the backend leak sessions; Prometheus fires,
+//! Alertmanager delivers, runbookd works. What is shown as proof is not runbookd's word: the sessions that ended stand
+//! in PostgreSQL's log, the delivery in Alertmanager's metrics, the end of the alert in Prometheus. When one of them is
+//! missing the demo fails. Deliberately nothing of runbookd is linked in: it is run as anybody would run it.
+
+mod config;
+mod daemon;
+mod proof;
+mod stay;
+mod timeline;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::estate::{Estate, Fault, Fire};
+use crate::{clock, command, paths, progress, slack};
+
+use daemon::Daemon;
+use proof::{Before, Proof};
+
+/// The fault that the demo begins with.
+const FAULT: &str = "too-many-connections";
+
+/// The token that the stand-in for Slack accepts.
+const SLACK_TOKEN: &str = "xoxb-demo";
+
+/// When this variable is set, runbookd may only observe: the cure is a no-op, and the demo must fail.
+pub const NO_OP: &str = "RUNBOOKD_DEMO_NOOP";
+
+/// Shows it. With `once` it ends after the first cure; without, it stays and offers more faults.
 ///
 /// # Errors
-/// None.
-pub fn run(_name: &str, _once: bool) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("the demo is not built yet")
+/// When something cannot be built or started. A proof that is missing is no error but a failing exit code.
+pub fn run(name: &str, once: bool) -> Result<ExitCode> {
+    let estate_name = name.to_owned();
+    let coming = std::thread::spawn(move || Estate::up(&estate_name));
+    let built = progress::step("building runbookd", build);
+    let estate = coming
+        .join()
+        .ok()
+        .context("the thread that starts the estate died")??;
+    built?;
+
+    let slack = slack::StandIn::start(SLACK_TOKEN)?;
+    let observe_only = std::env::var_os(NO_OP).is_some();
+    let config = config::derive(&estate, &slack, observe_only)?;
+    let daemon = Daemon::start(&estate, &config)?;
+    let fault = Fault::named(FAULT)?;
+    quiet(&estate, &fault)?;
+
+    let proof = show(&estate, &daemon, &slack, &fault)?;
+    fault.switch(&estate, Fire::Mend)?;
+    println!();
+    for line in &proof.lines {
+        println!("  {line}");
+    }
+    if let Some(message) = slack.messages().first() {
+        println!(
+            "\nWhat people read in {} (kept current, {} updates):\n",
+            message.channel, message.updates
+        );
+        message.text.lines().for_each(|line| println!("  | {line}"));
+    }
+    println!();
+    if once {
+        progress::say(format_args!(
+            "the estate stays up for the next time; `cargo xtask estate down{}` ends it",
+            if name == crate::estate::DEFAULT {
+                String::new()
+            } else {
+                format!(" --name {name}")
+            }
+        ));
+    } else if proof.holds {
+        stay::stay(&estate, &daemon, &slack)?;
+    }
+    if proof.holds {
+        println!("demo: cured and proved");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        println!(
+            "demo: FAILED, for want of the proof marked MISSING above; runbookd's log is {}",
+            daemon.log().display()
+        );
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+fn build() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .current_dir(paths::root())
+        .args(["build", "--package", "runbookd", "--quiet"]);
+    let (well, _) = command::shown(&mut build)?;
+    anyhow::ensure!(well, "runbookd does not build; what cargo said is above");
+    Ok(())
+}
+
+/// Nothing that an earlier run broke is left, and the alert of the fault to come is not active.
+fn quiet(estate: &Estate, fault: &Fault) -> Result<()> {
+    fault.switch(estate, Fire::Mend)?;
+    progress::step("waiting until the estate is quiet", || {
+        clock::wait_for(
+            "the alerts of earlier faults to end",
+            Duration::from_secs(60),
+            || {
+                let alerts = estate.alerts()?;
+                let active = alerts
+                    .iter()
+                    .any(|alert| alert["labels"]["alertname"] == fault.alert.as_str());
+                Ok((!active).then_some(()))
+            },
+        )
+    })
+}
+
+fn show(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn, fault: &Fault) -> Result<Proof> {
+    let before = Before::look(estate)?;
+    let mut timeline = timeline::Timeline::begin(fault);
+    fault.switch(estate, Fire::Break)?;
+    timeline.fault_is_on();
+    let story = timeline.follow(estate, daemon, slack, &before)?;
+    proof::look(estate, fault, &before, &story)
 }

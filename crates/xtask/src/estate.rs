@@ -12,7 +12,7 @@ mod token;
 
 pub use build::ensure_images;
 pub use fault::{Fault, Fire};
-pub use ports::Ports;
+pub use ports::{Ports, variables as port_variables};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -13,6 +13,7 @@ mod rabbitmq;
 mod redis;
 mod scratch;
 
+pub(crate) use alertmanager::metric_in;
 pub use alertmanager::{Alertmanager, AlertmanagerSettings};
 pub use postgres::{Postgres, PostgresSettings};
 pub(crate) use process::children;

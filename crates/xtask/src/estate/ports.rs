@@ -74,8 +74,9 @@ impl Ports {
     }
 }
 
-/// All `${SOME_PORT:-1234}` of a Compose file.
-fn variables(text: &str) -> BTreeMap<String, u16> {
+/// All `${SOME_PORT:-1234}` of a Compose file: the variable, and the port without one.
+#[must_use]
+pub fn variables(text: &str) -> BTreeMap<String, u16> {
     text.split("${")
         .skip(1)
         .filter_map(|rest| {

@@ -1,0 +1,330 @@
+//! What the daemon counts and measures, for Prometheus. Names are `runbookd_<noun>_<unit|total>`; labels come only from closed
+//! enums and from names in our own configuration, never from an alert, so that no sender can make series. What can be read
+//! off an event is counted from the event ([`Metrics::happened`]), so a new path cannot forget it. What the journal knows is
+//! read when it is asked for ([`scrape`]). Deliberately no HTTP.
+
+mod scrape;
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use journal::HeardOutcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use runbook::finding::Finding;
+use runbook::incident::{Event, How, Incident, Reply};
+use runbook::order::Verdict;
+use runbook::time::Stamp;
+
+pub use scrape::CONTENT_TYPE;
+
+/// A gauge of seconds, bytes or anything else that is not a small count.
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// What came of a delivery at the door.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Door {
+    /// On disk, 200.
+    Stored,
+    /// No token or a wrong one, 401.
+    Unauthorized,
+    /// Not a payload that we know, 400.
+    Malformed,
+    /// Above the limit, 413.
+    TooLarge,
+    /// The body did not come in time, 408.
+    Slow,
+    /// Too much is waiting already, 503.
+    Full,
+    /// The journal could not be written, 503.
+    Unwritable,
+}
+
+impl Door {
+    /// Every one, so that each is a series from the start.
+    pub const ALL: [Door; 7] =
+        [Door::Stored, Door::Unauthorized, Door::Malformed, Door::TooLarge, Door::Slow, Door::Full, Door::Unwritable];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Door::Stored => "stored",
+            Door::Unauthorized => "unauthorized",
+            Door::Malformed => "malformed",
+            Door::TooLarge => "too_large",
+            Door::Slow => "slow",
+            Door::Full => "full",
+            Door::Unwritable => "unwritable",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByResult {
+    result: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByEnd {
+    how: &'static str,
+    runbook: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByAction {
+    action: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByProbe {
+    probe: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByGate {
+    gate: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByRunbook {
+    runbook: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByHash {
+    hash: String,
+}
+
+/// Everything that is counted. One per process.
+pub struct Metrics {
+    registry: Registry,
+    /// Held while the journal is read for a scrape.
+    reading: tokio::sync::Mutex<()>,
+    deliveries: [Counter; Door::ALL.len()],
+    delivery_seconds: Histogram,
+    last_delivery: FloatGauge,
+    alerts: Family<ByOutcome, Counter>,
+    open: Family<ByStage, Gauge>,
+    ended: Family<ByEnd, Counter>,
+    actions: Family<ByAction, Counter>,
+    looks: Family<ByProbe, Histogram>,
+    unknown: Family<ByProbe, Counter>,
+    refusals: Family<ByGate, Counter>,
+    inbox: Gauge,
+    outbox: Gauge,
+    outbox_age: FloatGauge,
+    journal_bytes: Gauge,
+    journal_writable: Gauge,
+    ready: Family<ByRunbook, Gauge>,
+    doctor_problems: Gauge,
+    configuration: Family<ByHash, Gauge>,
+    reload_succeeded: Gauge,
+    reload_at: FloatGauge,
+    connections: Gauge,
+    connections_refused: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero, every closed label value there from the start.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("runbookd");
+        registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let to = &mut registry;
+        let deliveries_family = named(to, "deliveries", "Deliveries from Alertmanager by what came of them at the door", Family::<ByResult, Counter>::default());
+        let deliveries = Door::ALL.map(|door| deliveries_family.get_or_create_owned(&ByResult { result: door.word() }));
+        // From a tenth of a sync to Alertmanager's own patience with a cluster peer (15 s).
+        let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
+        let metrics = Self {
+            deliveries,
+            delivery_seconds: named(to, "delivery_seconds", "From a delivery's head to its answer, in seconds", Histogram::new(seconds)),
+            last_delivery: named(to, "last_delivery_timestamp_seconds", "When the last delivery was stored; 0 for never", FloatGauge::default()),
+            alerts: named(to, "alerts", "Alerts heard, by what came of them", Family::default()),
+            open: named(to, "incidents_open", "Incidents that are not over, by stage", Family::default()),
+            ended: named(to, "incidents_ended", "Incidents that ended, by how and by runbook", Family::default()),
+            actions: named(to, "actions", "Actions that were started, by what a look said afterwards", Family::default()),
+            looks: named(to, "probe_seconds", "How long looks took, in seconds", Family::new_with_constructor(look_seconds)),
+            unknown: named(to, "probe_unknown", "Looks that could not see", Family::default()),
+            refusals: named(to, "refusals", "Times that a gate kept an incident from acting", Family::default()),
+            inbox: named(to, "inbox_rows", "Stored deliveries that are not routed yet", Gauge::default()),
+            outbox: named(to, "outbox_messages", "Messages that are not delivered yet", Gauge::default()),
+            outbox_age: named(to, "outbox_age_seconds", "How long the oldest undelivered message is due, in seconds", FloatGauge::default()),
+            journal_bytes: named(to, "journal_bytes", "Bytes of the journal that hold data", Gauge::default()),
+            journal_writable: named(to, "journal_writable", "1 while the journal can be written", Gauge::default()),
+            ready: named(to, "runbook_ready", "1 where the last examination found that the runbook could act", Family::default()),
+            doctor_problems: named(to, "doctor_problems", "What the last examination found wrong", Gauge::default()),
+            configuration: named(to, "configuration_hash", "The hash of the configuration in force", Family::default()),
+            reload_succeeded: named(to, "reload_succeeded", "1 when the last attempt to load the configuration worked", Gauge::default()),
+            reload_at: named(to, "reload_timestamp_seconds", "When the configuration in force was loaded", FloatGauge::default()),
+            connections: named(to, "http_connections", "Open HTTP connections", Gauge::default()),
+            connections_refused: named(to, "http_connections_refused", "Connections turned away because too many were open", Counter::default()),
+            registry,
+            reading: tokio::sync::Mutex::new(()),
+        };
+        for stage in OPEN_STAGES {
+            let _ = metrics.open.get_or_create(&ByStage { stage });
+        }
+        for outcome in ["opened", "joined", "resent", "unmatched", "resolved_unknown", "unknown_status"] {
+            let _ = metrics.alerts.get_or_create(&ByOutcome { outcome });
+        }
+        metrics
+    }
+
+    /// A delivery was answered, `took` after its head was read.
+    pub fn delivered(&self, door: Door, took: Duration) {
+        if let Some(counter) = self.deliveries.get(door as usize) {
+            counter.inc();
+        }
+        self.delivery_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A delivery was stored at this moment.
+    pub fn stored_at(&self, now: Stamp) {
+        self.last_delivery.set(seconds(now));
+    }
+
+    /// Alerts were routed. `unknown_status` of them had a status that nobody knows.
+    pub fn heard(&self, outcome: &HeardOutcome, unknown_status: u64) {
+        let counts = [
+            ("opened", outcome.opened.len() as u64),
+            ("joined", outcome.joined),
+            ("resent", outcome.resent),
+            ("unmatched", outcome.unmatched),
+            ("resolved_unknown", outcome.resolved_unknown),
+            ("unknown_status", unknown_status),
+        ];
+        for (outcome, count) in counts {
+            self.alerts.get_or_create(&ByOutcome { outcome }).inc_by(count);
+        }
+    }
+
+    /// An event was appended, and left the incident like this. Counts ends, outcomes of actions and closed gates.
+    pub fn happened(&self, after: &Incident, event: &Event) {
+        match event {
+            Event::Closed { how, .. } => self.end(*how, &after.runbook.name),
+            Event::Settled { verdict, .. } => {
+                let outcome = match verdict {
+                    Verdict::Landed(_) => "landed",
+                    Verdict::Partly(_) => "partly",
+                    Verdict::NotLanded(_) => "not_landed",
+                    Verdict::Unknowable(_) => "unknowable",
+                };
+                self.acted(after, outcome);
+            }
+            Event::ActionStarted { .. } => self.acted(after, "started"),
+            Event::ActionReplied { reply } => {
+                let outcome = match reply {
+                    Reply::Done(_) => "replied_done",
+                    Reply::Refused(_) => "replied_refused",
+                    Reply::Failed(_) => "replied_failed",
+                    Reply::NoAnswer(_) => "no_answer",
+                };
+                self.acted(after, outcome);
+            }
+            Event::Waits { gates, .. } | Event::RungSkipped { gates, .. } | Event::Ending { gates, .. } => {
+                for gate in gates.iter().filter(|gate| !gate.open) {
+                    self.refusals.get_or_create(&ByGate { gate: gate.name.clone() }).inc();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&self, how: How, runbook: &str) {
+        self.ended.get_or_create(&ByEnd { how: how.word(), runbook: runbook.to_owned() }).inc();
+    }
+
+    fn acted(&self, after: &Incident, outcome: &'static str) {
+        if let Some(attempt) = after.last_attempt() {
+            self.actions.get_or_create(&ByAction { action: attempt.order.action.facts().name, outcome }).inc();
+        }
+    }
+
+    /// A look was taken, and took this long.
+    pub fn looked(&self, probe: &'static str, finding: &Finding, took: Duration) {
+        self.looks.get_or_create(&ByProbe { probe }).observe(took.as_secs_f64());
+        if finding.unknown().is_some() {
+            self.unknown.get_or_create(&ByProbe { probe }).inc();
+        }
+    }
+
+    /// What an examination found: per runbook whether it could act, and how many things are wrong in all.
+    pub fn examined(&self, runbooks: impl IntoIterator<Item = (String, bool)>, problems: usize) {
+        self.ready.clear();
+        for (runbook, ready) in runbooks {
+            self.ready.get_or_create(&ByRunbook { runbook }).set(i64::from(ready));
+        }
+        self.doctor_problems.set(small(problems as u64));
+    }
+
+    /// The configuration was loaded: its hash, or nothing when it was wrong and the old one stays in force.
+    pub fn reloaded(&self, hash: Option<&str>, now: Stamp) {
+        self.reload_succeeded.set(i64::from(hash.is_some()));
+        if let Some(hash) = hash {
+            self.reload_at.set(seconds(now));
+            self.configuration.clear();
+            self.configuration.get_or_create(&ByHash { hash: hash.to_owned() }).set(1);
+        }
+    }
+
+    /// A connection was opened; it counts until the guard is dropped.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// A connection was turned away.
+    pub fn turned_away(&self) {
+        self.connections_refused.inc();
+    }
+}
+
+/// An open connection, while it is kept.
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The stages in which an incident is not over, and the word for one that this release cannot read.
+const OPEN_STAGES: [&str; 10] =
+    ["looking", "deciding", "asking", "held", "waiting", "in_doubt", "verifying", "sustaining", "closing", "unreadable"];
+
+fn look_seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+fn seconds(stamp: Stamp) -> f64 {
+    stamp.millis() as f64 / 1000.0
+}
+
+fn small(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn named<M: prometheus_client::registry::Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}

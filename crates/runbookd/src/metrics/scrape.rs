@@ -1,0 +1,90 @@
+//! Writes all metrics down in the OpenMetrics text format. What the journal knows is read first, within a deadline; when it
+//! cannot be read the last values stay, and the rest is told all the same. Deliberately at most one reading at a time: scrapes
+//! that come together share it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use journal::Journal;
+use runbook::time::Stamp;
+
+use super::{ByStage, Metrics, OPEN_STAGES, small};
+
+/// What the text is, for the `Content-Type` header.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A journal that does not answer in this time is told of by its last values.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Metrics {
+    /// All metrics, with what the journal says now.
+    ///
+    /// # Errors
+    /// When the text cannot be written.
+    pub async fn scrape(&self, journal: &Journal, now: Stamp) -> anyhow::Result<String> {
+        self.journal_writable.set(i64::from(journal.trouble().borrow().is_none()));
+        if let Ok(_only) = self.reading.try_lock() {
+            match tokio::time::timeout(PATIENCE, self.read(journal, now)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the journal could not be read for the metrics, so their last values stay: {error:#}"),
+                Err(_) => tracing::warn!("the journal gave no answer within {} s for the metrics, so their last values stay", PATIENCE.as_secs()),
+            }
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).context("writing the metrics")?;
+        Ok(text)
+    }
+
+    async fn read(&self, journal: &Journal, now: Stamp) -> anyhow::Result<()> {
+        let by_stage = journal.count_by_stage().await?;
+        for stage in OPEN_STAGES {
+            let count = by_stage.iter().find(|(word, _)| word == stage).map_or(0, |(_, count)| *count);
+            self.open.get_or_create(&ByStage { stage }).set(small(count));
+        }
+        self.inbox.set(small(journal.deliveries_waiting().await?));
+        let (waiting, oldest) = journal.outbox_lag().await?;
+        self.outbox.set(small(waiting));
+        self.outbox_age.set(oldest.map_or(0.0, |due| now.since(due).as_secs_f64()));
+        self.journal_bytes.set(small(journal.used_bytes().await?));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use journal::Journal;
+
+    #[tokio::test]
+    async fn every_series_of_a_closed_enum_is_there_from_the_start_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).await.unwrap();
+        let metrics = Metrics::new();
+        metrics.delivered(Door::Stored, Duration::from_millis(3));
+        metrics.stored_at(Stamp::from_millis(1_500));
+        metrics.reloaded(Some("abc"), Stamp::from_millis(2_000));
+        metrics.reloaded(Some("def"), Stamp::from_millis(3_000));
+        metrics.examined([("a".to_owned(), true), ("b".to_owned(), false)], 3);
+        let one = metrics.connected();
+        drop(metrics.connected());
+        let text = metrics.scrape(&journal, Stamp::from_millis(0)).await.unwrap();
+        for line in [
+            "runbookd_deliveries_total{result=\"stored\"} 1",
+            "runbookd_deliveries_total{result=\"unwritable\"} 0",
+            "runbookd_delivery_seconds_count 1",
+            "runbookd_last_delivery_timestamp_seconds 1.5",
+            "runbookd_incidents_open{stage=\"in_doubt\"} 0",
+            "runbookd_alerts_total{outcome=\"opened\"} 0",
+            "runbookd_configuration_hash{hash=\"def\"} 1",
+            "runbookd_runbook_ready{runbook=\"b\"} 0",
+            "runbookd_doctor_problems 3",
+            "runbookd_http_connections 1",
+            "runbookd_journal_writable 1",
+            "runbookd_inbox_rows 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+        assert!(text.contains("runbookd_build_info{version=") && text.ends_with("# EOF\n") && !text.contains("abc"));
+        drop(one);
+    }
+}

@@ -7,7 +7,7 @@ mod daemon;
 mod image;
 mod private;
 
-pub use daemon::{ensure, stop_if_ours};
+pub use daemon::{ensure, find, stop_if_ours};
 pub use image::{BASE, TINY, ensure_base, ensure_tiny};
 pub use private::PrivateEngine;
 

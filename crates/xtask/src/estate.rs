@@ -28,6 +28,9 @@ use crate::{clock, command, paths, progress};
 /// The name of the estate where none is given; it has the ports that the stack has in production.
 pub const DEFAULT: &str = "voiceai";
 
+/// The name of the estate that the tests share; `cargo xtask test` takes it down at its end.
+pub const TEST: &str = "runbookd-test";
+
 /// How long the whole of it may take to become healthy once its containers run.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(240);
 
@@ -89,6 +92,18 @@ impl Estate {
         estate.wait_whole()?;
         std::fs::write(estate.directory.join("up"), build::fingerprint()?)?;
         Ok(estate)
+    }
+
+    /// The estate that the tests share, up, and theirs alone until the second value is dropped: a fault that one test
+    /// switches on is every test's fault.
+    ///
+    /// # Errors
+    /// As [`Estate::up`].
+    pub fn for_test() -> Result<(Estate, std::fs::File)> {
+        let turn = std::fs::File::create(paths::memory()?.join("test.turn"))?;
+        turn.lock()
+            .context("cannot wait for the turn on the estate")?;
+        Ok((Estate::up(TEST)?, turn))
     }
 
     /// The estate of that name without changing anything; whether it runs is asked by [`Estate::containers`].

@@ -111,6 +111,13 @@ fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
     let report = paths::target().join("nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);
     let (well, summary) = command::shown_until(&mut runner, "     Summary [")?;
+    if filters.is_empty()
+        && let Err(error) = take_down()
+    {
+        progress::say(format_args!(
+            "the tests' estate could not be taken down: {error:#}"
+        ));
+    }
     let slow = times::unlisted(&report);
     // The runner's own summary comes last, whatever is said about times.
     let in_time = match slow {
@@ -135,6 +142,17 @@ fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The estate that tests brought up goes, and the Engine too if it was started for this.
+fn take_down() -> Result<()> {
+    let Ok(estate) = estate::Estate::find(estate::TEST) else {
+        return Ok(());
+    };
+    if !estate.containers()?.is_empty() {
+        estate.down()?;
+    }
+    engine::stop_if_ours()
 }
 
 fn with_scope(mut command: Command, unit: bool) -> Command {

@@ -23,26 +23,44 @@ const PID_FILE: &str = "/var/run/docker.pid";
 /// # Errors
 /// When none answers and none can be started: what is missing, and how to get it.
 pub fn ensure() -> Result<Engine> {
-    let socket = match std::env::var("DOCKER_HOST").ok().as_deref() {
-        None | Some("") => PathBuf::from(SOCKET),
-        Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => PathBuf::from(path),
-            None => bail!(
-                "DOCKER_HOST is {host}: the estate publishes its ports on this machine's loopback \
-                 address, so a local Engine is needed (unix://...); unset it to have one started"
-            ),
-        },
-    };
+    let socket = socket()?;
     if let Err(error) = ping(&socket) {
         if socket != Path::new(SOCKET) {
             return Err(error.context("DOCKER_HOST names an Engine that does not answer"));
         }
         start().context("no Docker Engine answers, and none could be started")?;
     }
-    if command::find("docker-compose").is_none() || command::find("docker").is_none() {
-        packages::ensure(packages::ENGINE)?;
+    Engine::at(&socket).or_else(|error| {
+        // An Engine without a client, or without Compose.
+        let package = if command::find("docker").is_none() {
+            "docker.io"
+        } else {
+            "docker-compose"
+        };
+        packages::ensure(&[package]).context(format!("{error:#}"))?;
+        Engine::at(&socket)
+    })
+}
+
+/// The Engine of this machine, if it answers; nothing is installed or started.
+///
+/// # Errors
+/// When it does not answer, or there is no client for it.
+pub fn find() -> Result<Engine> {
+    Engine::at(&socket()?)
+}
+
+fn socket() -> Result<PathBuf> {
+    match std::env::var("DOCKER_HOST").ok().as_deref() {
+        None | Some("") => Ok(PathBuf::from(SOCKET)),
+        Some(host) => match host.strip_prefix("unix://") {
+            Some(path) => Ok(PathBuf::from(path)),
+            None => bail!(
+                "DOCKER_HOST is {host}: the estate publishes its ports on this machine's loopback \
+                 address, so a local Engine is needed (unix://...); unset it to have one started"
+            ),
+        },
     }
-    Engine::at(&socket)
 }
 
 fn start() -> Result<()> {

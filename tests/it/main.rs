@@ -1,1 +1,8 @@
 //! The one integration binary: every module is one subject.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod config;
+mod crash;
+mod slack;
+mod support;

@@ -13,6 +13,7 @@ use sqlx::{Connection, Row};
 use crate::claim::Claim;
 use crate::codec;
 use crate::open::Journal;
+use crate::outbox::has_news;
 
 /// Why an event was not appended.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +207,7 @@ pub(crate) async fn write_event(
     .execute(&mut *connection)
     .await
     .context("writing the summary")?;
+    has_news(connection, after.id, after.seq, at).await?;
     match event {
         Event::Waits { on: Waiting::Person(ask), .. } => {
             sqlx::query("INSERT INTO asks (id, incident, expires) VALUES ($1, $2, $3)")

@@ -16,6 +16,7 @@ use sqlx::{Connection, Row};
 use crate::append::write_event;
 use crate::codec;
 use crate::open::Journal;
+use crate::outbox::has_news;
 
 /// The runbook and target that routing chose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -251,7 +252,7 @@ impl Journal {
             .execute(&mut *connection)
             .await
             .context("writing an opening")?;
-        debug_assert_eq!(incident.seq, 1, "the opening is the one event so far");
+        has_news(connection, id, incident.seq, at).await?;
         Ok(id)
     }
 }

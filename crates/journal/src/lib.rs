@@ -26,6 +26,6 @@ pub use hygiene::{Health, LIMITS_REMEMBER, Pruned, Retention};
 pub use intake::{Delivery, Intake, NotTaken};
 pub use lists::{Filter, Past, Recorded, Summary};
 pub use open::{Journal, OpenError};
-pub use outbox::{Outgoing, OutgoingState};
+pub use outbox::ToTell;
 pub use pause::{PAUSE_FILE, PauseRow, Scope};
 pub use start::StartRefused;

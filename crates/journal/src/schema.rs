@@ -102,17 +102,14 @@ CREATE TABLE evidence_of (
   PRIMARY KEY (incident, name, hash)
 ) WITHOUT ROWID;
 CREATE TABLE outbox (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  incident INTEGER NOT NULL REFERENCES incidents(id),
-  key TEXT NOT NULL,
-  body TEXT NOT NULL,
-  state TEXT NOT NULL,              -- pending, sending, sent, dead
+  incident INTEGER PRIMARY KEY REFERENCES incidents(id),
+  seq INTEGER NOT NULL,             -- events below this one are to be told
+  told INTEGER NOT NULL DEFAULT 0,  -- events below this one are told
   tries INTEGER NOT NULL DEFAULT 0,
   due INTEGER NOT NULL,
-  error TEXT NOT NULL DEFAULT '',
-  UNIQUE (incident, key)
+  error TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX outbox_due ON outbox(due) WHERE state IN ('pending', 'sending');
+CREATE INDEX outbox_due ON outbox(due) WHERE told < seq;
 CREATE TABLE told (
   incident INTEGER PRIMARY KEY REFERENCES incidents(id),
   body TEXT NOT NULL
@@ -121,6 +118,6 @@ CREATE TABLE facts (
   name TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO facts (name, value) VALUES ('pause_epoch', '0'), ('report_position', '0');
+INSERT INTO facts (name, value) VALUES ('pause_epoch', '0');
 ",
 ];

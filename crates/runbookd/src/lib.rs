@@ -1,1 +1,17 @@
-//! Placeholder head; replaced by the first commit of this crate.
+//! The daemon as a library: build, serve, stop; `main` parses and exits. Why a library: the tests run it in process, with a
+//! virtual clock where time matters. It assembles look, decide, act, remember and tell, and is none of them.
+
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod engine;
+pub mod http;
+pub mod killpoint;
+pub mod live;
+pub mod metrics;
+pub mod random;
+pub mod routing;
+pub mod teller;
+pub mod token;
+pub mod wire;
+pub mod world;

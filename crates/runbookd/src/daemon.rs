@@ -1,0 +1,149 @@
+//! The daemon's own state: the journal, the clock, the metrics, and the configuration in force with its connections. Reload does
+//! every fallible step first and only then swaps; a wrong configuration leaves the old one in force. Deliberately starts
+//! nothing: `serve` does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect::Connections;
+use journal::Journal;
+use runbook::book::Configuration;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{self, Complaints, DaemonSettings};
+use crate::metrics::Metrics;
+
+/// How long opening one held connection may take before it goes on in the background.
+const HOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// The configuration in force, and what belongs to it.
+pub struct Current {
+    /// Runbooks, inventory, intervals.
+    pub configuration: Arc<Configuration>,
+    /// Its hash in the journal.
+    pub hash: String,
+    /// Addresses, tokens, retention.
+    pub settings: DaemonSettings,
+    /// Connections to its inventory.
+    pub connections: Arc<Connections>,
+}
+
+/// The daemon's own state. Shared by everything that runs in the process.
+pub struct Daemon {
+    /// The record.
+    pub journal: Journal,
+    /// The edge's clock.
+    pub clock: Arc<Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is to stop.
+    pub stop: CancellationToken,
+    /// Told when Alertmanager should be asked soon what still fires.
+    pub reconcile_soon: Notify,
+    directory: PathBuf,
+    current: watch::Sender<Arc<Current>>,
+    configuration: watch::Sender<Arc<Configuration>>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration is wrong; everything that is wrong with it.
+    #[error("the configuration is wrong, and the old one stays in force")]
+    Wrong(Complaints),
+    /// The journal could not store it.
+    #[error("the configuration could not be stored, and the old one stays in force: {0:#}")]
+    Store(anyhow::Error),
+}
+
+impl Daemon {
+    /// Puts a checked configuration in force over an opened journal.
+    ///
+    /// # Errors
+    /// When the journal cannot store the configuration.
+    pub async fn new(directory: &Path, loaded: config::Loaded, journal: Journal, clock: Arc<Clock>) -> anyhow::Result<Arc<Self>> {
+        let metrics = Arc::new(Metrics::new());
+        let now = clock.now();
+        let hash = journal.adopt(&loaded.configuration, now).await?;
+        metrics.reloaded(Some(&hash), now);
+        let configuration = Arc::new(loaded.configuration);
+        let connections = Arc::new(Connections::new(&configuration.inventory));
+        let current = Current { configuration: configuration.clone(), hash, settings: loaded.daemon, connections };
+        Ok(Arc::new(Self {
+            journal,
+            clock,
+            metrics,
+            stop: CancellationToken::new(),
+            reconcile_soon: Notify::new(),
+            directory: directory.to_owned(),
+            current: watch::Sender::new(Arc::new(current)),
+            configuration: watch::Sender::new(configuration),
+        }))
+    }
+
+    /// What is in force now.
+    pub fn current(&self) -> Arc<Current> {
+        self.current.borrow().clone()
+    }
+
+    /// Follows what is in force.
+    pub fn follow(&self) -> watch::Receiver<Arc<Current>> {
+        self.current.subscribe()
+    }
+
+    /// Follows the configuration alone, as the engine wants it.
+    pub fn follow_configuration(&self) -> watch::Receiver<Arc<Configuration>> {
+        self.configuration.subscribe()
+    }
+
+    /// The directory that is reloaded from.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Opens and keeps the held connections; goes on in the background with those that do not open in time.
+    pub async fn hold_connections(&self) {
+        for holding in self.current().connections.hold_all(HOLD_WITHIN).await {
+            match &holding.trouble {
+                None => tracing::info!(target_name = %holding.target, side = ?holding.side, "holds a connection"),
+                Some(trouble) => {
+                    tracing::warn!(target_name = %holding.target, side = ?holding.side, %trouble, "a connection that should be held is not open; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration anew. Everything that can fail comes first; the swap cannot.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the old configuration stays in force.
+    pub async fn reload(&self) -> Result<String, ReloadError> {
+        let now = self.clock.now();
+        let loaded = match config::load(&self.directory) {
+            Ok(loaded) => loaded,
+            Err(complaints) => {
+                self.metrics.reloaded(None, now);
+                return Err(ReloadError::Wrong(complaints));
+            }
+        };
+        let hash = match self.journal.adopt(&loaded.configuration, now).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                self.metrics.reloaded(None, now);
+                return Err(ReloadError::Store(error));
+            }
+        };
+        let configuration = Arc::new(loaded.configuration);
+        let connections = Arc::new(self.current().connections.renewed(&configuration.inventory));
+        let current = Current { configuration: configuration.clone(), hash: hash.clone(), settings: loaded.daemon, connections };
+        self.current.send_replace(Arc::new(current));
+        self.configuration.send_replace(configuration);
+        self.metrics.reloaded(Some(&hash), now);
+        self.hold_connections().await;
+        tracing::info!(hash, "the configuration was reloaded");
+        Ok(hash)
+    }
+}

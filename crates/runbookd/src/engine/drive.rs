@@ -1,0 +1,269 @@
+//! The loop over one incident: ask the fold what is next, do it, append what came of it. Every append passes a point before and
+//! after, and so does every effect: the crash tests stop at each of them. Deliberately linear: reading it is reading the way
+//! of an alert.
+
+use std::time::Duration;
+
+use journal::{AppendError, Claim, StartRefused};
+use policy::{Case, Decision, Ruling, decide};
+use runbook::book::{Configuration, Runbook};
+use runbook::finding::Findings;
+use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Stage, Waiting};
+use runbook::order::{Order, Verdict};
+use runbook::target::TargetId;
+use runbook::time::Stamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, LEASE};
+use crate::world::{Point, World};
+
+/// How long after an order can no longer land its settling look may still fail before a person is called.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
+/// The first and the longest stretch between two settling looks.
+const SETTLE_POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How long to wait before deciding again when a start was refused.
+const DECIDE_AGAIN: Duration = Duration::from_millis(50);
+
+impl<W: World> Engine<W> {
+    /// Works until the incident is over or waits; gives the moment it comes due again, where its stage does not say.
+    pub(crate) async fn drive(&self, claim: &mut Claim, stop: &CancellationToken) -> anyhow::Result<Option<Stamp>> {
+        loop {
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            let event = match claim.incident.next() {
+                Next::Look(_) => {
+                    let findings = self.look(&claim.incident, &self.configuration()).await;
+                    Event::Looked { findings }
+                }
+                Next::Decide(aim) => match self.decide(claim, aim).await? {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Next::WaitUntil(until) => match self.woken(claim, until).await? {
+                    Some(why) => Event::Woke { why },
+                    None => return Ok(Some(until)),
+                },
+                Next::Answer { ask, expires } => {
+                    if self.world.now() < expires {
+                        return Ok(Some(expires));
+                    }
+                    Event::Answered { ask, answer: Answer::Expired }
+                }
+                Next::Settle => match self.settle(claim, stop).await? {
+                    Some(event) => event,
+                    None => return Ok(None),
+                },
+                Next::Verify => {
+                    let Stage::Verifying { since } = claim.incident.stage else { continue };
+                    match self.verify(claim, since, stop).await? {
+                        Some(event) => event,
+                        None => return Ok(None),
+                    }
+                }
+                Next::Sustain => match self.sustain(claim).await {
+                    Ok(event) => event,
+                    Err(due) => return Ok(Some(due)),
+                },
+                Next::Close { how, why } => {
+                    tracing::info!(incident = %claim.incident.id, runbook = claim.incident.runbook.name, how = how.word(), why, "closes");
+                    Event::Closed { how, why }
+                }
+                Next::Nothing => return Ok(None),
+            };
+            self.append(claim, event).await?;
+        }
+    }
+
+    /// Appends what came of a look or a call. When something from outside came in between and the incident still waits for
+    /// exactly this, it is appended behind it; otherwise it is dropped, and the loop asks again.
+    async fn append(&self, claim: &mut Claim, event: Event) -> anyhow::Result<()> {
+        self.world.pass(Point::BeforeAppend(event.kind())).await;
+        for conflicts in 0..CONFLICTS_BORNE {
+            match self.journal.append(claim, self.world.now(), &event).await {
+                Ok(()) => {
+                    self.listener.happened(&claim.incident, &event);
+                    self.world.pass(Point::AfterAppend(event.kind())).await;
+                    return Ok(());
+                }
+                Err(AppendError::Conflict) => {}
+                // After a conflict the stage may no longer list the event: an answer came, an alert resolved.
+                Err(AppendError::Illegal(illegal)) if conflicts > 0 => {
+                    tracing::debug!(incident = %claim.incident.id, %illegal, "dropped, because something came in between");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        anyhow::bail!("{} changed {CONFLICTS_BORNE} times while one event was appended", claim.incident.id)
+    }
+
+    /// Whether what a wait is for has come about.
+    async fn woken(&self, claim: &Claim, until: Stamp) -> anyhow::Result<Option<String>> {
+        let now = self.world.now();
+        if now >= until {
+            return Ok(Some("the time is over".to_owned()));
+        }
+        let incident = &claim.incident;
+        let Stage::Waiting { on, .. } = &incident.stage else { return Ok(None) };
+        let targets = touched(claim);
+        Ok(match on {
+            Waiting::Held { .. } => {
+                let past = self.journal.past(&incident.runbook.name, &targets, Duration::ZERO, incident.id, now).await?;
+                past.held_by.is_none().then(|| "the target is free".to_owned())
+            }
+            Waiting::Pause => {
+                let pause = self.journal.pause_for(&incident.runbook.name, &targets, now).await?;
+                pause.reason.is_none().then(|| "the pause is over".to_owned())
+            }
+            _ => None,
+        })
+    }
+
+    /// Asks policy, and does what follows from it. None when the loop is simply to ask what is next again.
+    async fn decide(&self, claim: &mut Claim, aim: Aim) -> anyhow::Result<Option<Event>> {
+        let Stage::Deciding { findings, .. } = &claim.incident.stage else { return Ok(None) };
+        let findings = findings.clone();
+        let configuration = self.configuration();
+        let ruling = self.ruling(claim, aim, &findings, &configuration).await?;
+        let Ruling { decision, gates } = ruling;
+        Ok(match decision {
+            Decision::Act(permit) => self.start(claim, permit, gates, &configuration).await?,
+            Decision::Capture(order) => Some(self.capture(claim, &order, &configuration).await?),
+            Decision::LookAgain(why) => Some(Event::Stale { why }),
+            Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates }),
+            Decision::SkipRung(why) => Some(Event::RungSkipped { why, gates }),
+            Decision::Enough(why) => Some(Event::Enough { why }),
+            Decision::End { how, why } => Some(Event::Ending { how, why, gates }),
+        })
+    }
+
+    async fn ruling(&self, claim: &Claim, aim: Aim, findings: &Findings, configuration: &Configuration) -> anyhow::Result<Ruling> {
+        let incident = &claim.incident;
+        let now = self.world.now();
+        let targets = touched(claim);
+        let rules = configuration.runbooks.get(&incident.runbook.name).unwrap_or(&incident.runbook);
+        let past = self.journal.past(&rules.name, &targets, longest_window(rules), incident.id, now).await?;
+        let pause = self.journal.pause_for(&rules.name, &targets, now).await?;
+        let ask_id = self.world.name_a_question();
+        Ok(decide(&Case {
+            incident,
+            aim,
+            findings,
+            now,
+            current: configuration,
+            pause: &pause,
+            history: &past.history,
+            clock_doubted_until: self.world.clock_doubted_until(),
+            held_by: past.held_by,
+            ask_id: &ask_id,
+        }))
+    }
+
+    /// From a permit to a reply: commit, act once, write down what was said. Nothing in between may fail silently.
+    async fn start(
+        &self,
+        claim: &mut Claim,
+        permit: policy::Permit,
+        gates: Vec<Gate>,
+        configuration: &Configuration,
+    ) -> anyhow::Result<Option<Event>> {
+        let name = permit.order().action.facts().name;
+        self.world.pass(Point::BeforeAppend("action_started")).await;
+        let committed = match self.journal.start(claim, permit, self.world.now()).await {
+            Ok(committed) => committed,
+            Err(StartRefused::Held(by)) => {
+                let until = self.world.now().plus(Duration::from_secs(5));
+                return Ok(Some(Event::Waits { until, on: Waiting::Held { by }, why: format!("{by} took the target first"), gates }));
+            }
+            Err(refused @ (StartRefused::Conflict | StartRefused::PauseChanged | StartRefused::LimitReached)) => {
+                tracing::info!(incident = %claim.incident.id, %refused, "decides again");
+                self.world.wait(DECIDE_AGAIN).await;
+                return Ok(None);
+            }
+            Err(error @ (StartRefused::LeaseLost | StartRefused::Append(_))) => return Err(error.into()),
+        };
+        self.world.pass(Point::AfterAppend("action_started")).await;
+        tracing::info!(incident = %claim.incident.id, action = name, target = %committed.order().target, count = committed.order().selection.count(), "acts");
+        self.world.pass(Point::BeforeEffect).await;
+        let reply = self.world.act(&configuration.inventory, committed).await;
+        self.world.pass(Point::AfterEffect).await;
+        Ok(Some(Event::ActionReplied { reply }))
+    }
+
+    async fn capture(&self, claim: &Claim, order: &Order, configuration: &Configuration) -> anyhow::Result<Event> {
+        let pieces = self.world.capture(&configuration.inventory, order).await;
+        let mut captured = Captured { evidence: Vec::new(), missing: Vec::new() };
+        for (name, body) in pieces {
+            let kept = match body {
+                Ok(body) => {
+                    let kept = self.journal.keep_evidence(claim.incident.id, &name, &body, self.world.now()).await;
+                    kept.map_err(|error| format!("{error:#}"))
+                }
+                Err(why) => Err(why),
+            };
+            match kept {
+                Ok(hash) => captured.evidence.push(hash),
+                Err(why) => captured.missing.push(format!("{name}: {why}")),
+            }
+        }
+        Ok(Event::EvidenceCaptured { at: claim.incident.at, captured })
+    }
+
+    /// Looks until the order in doubt is known to have landed, or until nothing can land any more. None when told to stop.
+    async fn settle(&self, claim: &Claim, stop: &CancellationToken) -> anyhow::Result<Option<Event>> {
+        let Some(attempt) = claim.incident.last_attempt() else { anyhow::bail!("in doubt without an order") };
+        let (order, settles_from) = (&attempt.order, attempt.settles_from);
+        let look = order.settling_look();
+        let mut nap = SETTLE_POLL.0;
+        let mut renewed = self.world.now();
+        loop {
+            let configuration = self.configuration();
+            let finding = self.look_once(&configuration, &order.target, &look).await;
+            let now = self.world.now();
+            let verdict = order.verdict(&finding);
+            let patient_until = match verdict {
+                Verdict::Landed(_) => now,
+                Verdict::Partly(_) | Verdict::NotLanded(_) => settles_from,
+                Verdict::Unknowable(_) => settles_from.plus(SETTLE_PATIENCE),
+            };
+            if now >= patient_until {
+                return Ok(Some(Event::Settled { verdict, finding }));
+            }
+            if now.since(renewed) > LEASE / 3 {
+                anyhow::ensure!(self.journal.renew(claim, now, LEASE).await?, "the lease on the incident was lost while settling");
+                renewed = now;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = self.world.wait(nap.min(patient_until.since(now)).max(SETTLE_POLL.0)) => {}
+            }
+            nap = (nap * 2).min(SETTLE_POLL.1);
+        }
+    }
+}
+
+/// More changes from outside than this between two appends is a fault of its own.
+const CONFLICTS_BORNE: usize = 16;
+
+/// The targets that the next step touches: the incident's own first, because limits go by it.
+fn touched(claim: &Claim) -> Vec<TargetId> {
+    let incident = &claim.incident;
+    let mut targets = vec![incident.target.clone()];
+    let step = incident.step().and_then(|step| step.target.clone());
+    let taken_back = [Aim::Undo, Aim::End].into_iter().filter_map(|aim| incident.to_take_back(aim)).map(|a| a.order.target.clone());
+    for target in step.into_iter().chain(taken_back) {
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    targets
+}
+
+/// The longest stretch of the past that a runbook's limits go by.
+fn longest_window(rules: &Runbook) -> Duration {
+    let limits = &rules.limits;
+    let rates = limits.rate.iter().map(|rate| rate.per.duration());
+    let recurrence = limits.recurrence.map(|recurrence| recurrence.within.duration());
+    rates.chain(recurrence).chain([limits.cooldown.duration()]).max().unwrap_or(Duration::ZERO)
+}

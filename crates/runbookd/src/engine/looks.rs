@@ -1,0 +1,38 @@
+//! One round of looking: everything the runbook names, side by side, each with its own deadline (the world's). What cannot be
+//! looked at because the inventory no longer has it is a finding too: unknown.
+
+use futures_util::future::join_all;
+use runbook::book::Configuration;
+use runbook::finding::{Finding, Findings, Seen};
+use runbook::incident::Incident;
+use runbook::probe::Probe;
+use runbook::target::TargetId;
+
+use crate::engine::Engine;
+use crate::world::World;
+
+impl<W: World> Engine<W> {
+    /// Looks at everything that the incident's runbook names.
+    pub(crate) async fn look(&self, incident: &Incident, configuration: &Configuration) -> Findings {
+        let looks = incident.runbook.look.iter().map(|(name, look)| async move {
+            let target = look.target.as_ref().unwrap_or(&incident.target);
+            (name.clone(), self.look_once(configuration, target, &look.probe).await)
+        });
+        Findings { looks: join_all(looks).await.into_iter().collect() }
+    }
+
+    /// One look.
+    pub(crate) async fn look_once(&self, configuration: &Configuration, target: &TargetId, probe: &Probe) -> Finding {
+        let began = self.world.now();
+        let finding = match configuration.inventory.get(target) {
+            Some(target) => self.world.probe(&configuration.inventory, target, probe).await,
+            None => Finding {
+                probe: probe.name().to_owned(),
+                at: began,
+                seen: Seen::Unknown(format!("{target} is no longer in the inventory")),
+            },
+        };
+        self.listener.looked(probe.name(), &finding, self.world.now().since(began));
+        finding
+    }
+}

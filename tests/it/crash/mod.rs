@@ -1,0 +1,195 @@
+//! Crash schedules: each story is told once for every point at which the process can stop (before and after every append,
+//! before and after every effect), on the real SQLite store. After every schedule the same things must hold.
+
+mod stories;
+mod world;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use journal::{Chosen, Claimed, Filter, Journal};
+use runbook::book::Configuration;
+use runbook::incident::{Answer, Event, How, Incident, IncidentId, Next, Stage, Trigger};
+use runbook::order::{Purpose, Verdict};
+use runbookd::engine::{Engine, Silent};
+use tokio::sync::watch;
+use world::{Behaviour, Happened, Outside, Rehearsal};
+
+/// What a person does when asked.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Person {
+    /// Says yes.
+    Grants,
+    /// Says no.
+    Denies,
+    /// Sleeps.
+    Sleeps,
+}
+
+/// A story to be told under every schedule.
+pub struct Story {
+    pub name: &'static str,
+    pub configuration: Configuration,
+    pub behaviour: Behaviour,
+    /// What opens incidents: runbook and trigger.
+    pub openings: Vec<(&'static str, Trigger)>,
+    pub person: Person,
+    /// How each incident may end when nothing stops the process.
+    pub ends: &'static [How],
+    /// How it may end besides, when the process stopped somewhere.
+    pub may_end: &'static [How],
+}
+
+/// A state directory in memory where there is one: the schedules want thousands of commits, and what is proved here is their
+/// order, not the disk (the real process is killed in `kill.rs`, on a disk).
+fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// One telling: stops at the given points, one life after the other, then lives to the end.
+async fn tell(story: &Story, stops: &[usize]) -> (Outside, Vec<Incident>, Vec<usize>) {
+    let directory = directory();
+    let outside = Outside::new(story.behaviour.clone());
+    let mut points = Vec::new();
+    let mut opened = false;
+    for life in 0..=stops.len() {
+        let stop_at = stops.get(life).copied().unwrap_or(usize::MAX);
+        let world = Arc::new(Rehearsal::new(&outside, stop_at));
+        let journal = Journal::open(directory.path()).await.unwrap();
+        journal.adopt(&story.configuration, outside.now()).await.unwrap();
+        if !opened {
+            for (runbook, trigger) in &story.openings {
+                let chosen = Chosen { runbook: (*runbook).to_owned(), target: stories::target() };
+                journal.open_incident(&chosen, trigger.clone(), outside.now()).await.unwrap();
+            }
+            opened = true;
+        }
+        let (_keep, current) = watch::channel(Arc::new(story.configuration.clone()));
+        let engine = Engine::new(journal.clone(), world.clone(), current, Arc::new(Silent));
+        tokio::select! {
+            () = live(&engine, &journal, &outside, story.person) => {}
+            () = world.stopped.notified() => {}
+        }
+        points.push(world.points.lock().unwrap().len());
+    }
+    let incidents = read_back(directory.path()).await;
+    (outside, incidents, points)
+}
+
+/// Works until nothing is due any more.
+async fn live(engine: &Engine<Rehearsal>, journal: &Journal, outside: &Outside, person: Person) {
+    for _ in 0..10_000 {
+        if person != Person::Sleeps {
+            answer(journal, outside, person).await;
+        }
+        match engine.work_on_one().await.unwrap() {
+            Claimed::NothingBefore(Some(due)) => outside.set(due),
+            Claimed::NothingBefore(None) => return,
+            Claimed::Unreadable { id, why } => panic!("{id} became unreadable: {why}"),
+            Claimed::Claim(_) => unreachable!("work_on_one gives claims back"),
+        }
+    }
+    panic!("the story does not end");
+}
+
+async fn answer(journal: &Journal, outside: &Outside, person: Person) {
+    for summary in journal.incidents(Filter { open_only: true, most: 0 }).await.unwrap() {
+        let incident = journal.load(summary.id).await.unwrap();
+        let Next::Answer { ask, .. } = incident.next() else { continue };
+        let answer = match person {
+            Person::Grants => Answer::Granted { by: "a person".to_owned() },
+            _ => Answer::Denied { by: "a person".to_owned(), why: String::new() },
+        };
+        journal.append_from_outside(summary.id, outside.now(), &Event::Answered { ask, answer }).await.unwrap();
+    }
+}
+
+async fn read_back(directory: &Path) -> Vec<Incident> {
+    let journal = Journal::open(directory).await.unwrap();
+    let health = journal.check().await.unwrap();
+    assert_eq!(health.complaints, Vec::<String>::new(), "the journal checks out");
+    let mut incidents = Vec::new();
+    for summary in journal.incidents(Filter::default()).await.unwrap() {
+        incidents.push(journal.load(summary.id).await.unwrap());
+    }
+    incidents
+}
+
+/// What must hold after every schedule.
+fn assert_invariants(story: &Story, outside: &Outside, incidents: &[Incident], told: &str) {
+    let ledger = outside.ledger.lock().unwrap();
+    let mut said: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for incident in incidents {
+        let Stage::Closed { how, ref why } = incident.stage else {
+            panic!("{told}: {} is left {}", incident.id, incident.stage.word());
+        };
+        let stopped = ledger.happened.contains(&Happened::Stop);
+        let allowed = story.ends.contains(&how) || (stopped && story.may_end.contains(&how));
+        assert!(allowed, "{told}: {} ended as {how:?}: {why}", incident.id);
+        for attempt in &incident.attempts {
+            let Some(verdict) = &attempt.verdict else { panic!("{told}: an attempt was never settled by a look") };
+            let landed = matches!(verdict, Verdict::Landed(_) | Verdict::Partly(_));
+            let key = attempt.order.selection.iter().next().unwrap().to_string();
+            *said.entry((key, format!("{:?}", attempt.order.purpose))).or_default() += usize::from(landed);
+        }
+    }
+    // What was said to have landed is what landed: nothing was called *not landed* that was there in the end.
+    let mut landed: BTreeMap<(String, String), usize> = said.keys().map(|key| (key.clone(), 0)).collect();
+    for happened in &ledger.happened {
+        if let Happened::Landed(key, purpose) = happened {
+            *landed.entry((key.clone(), format!("{purpose:?}"))).or_default() += 1;
+        }
+    }
+    assert_eq!(said, landed, "{told}: what was said to have landed is what landed");
+    // No effect without a look before it and after it, and no second effect without a look in between.
+    let mut looked_since_effect = false;
+    for (index, happened) in ledger.happened.iter().enumerate() {
+        match happened {
+            Happened::Look => looked_since_effect = true,
+            Happened::Stop | Happened::Landed(..) => {}
+            Happened::Effect(..) => {
+                assert!(looked_since_effect, "{told}: an effect without a look before it: {:?}", ledger.happened);
+                let after = ledger.happened.get(index + 1..).unwrap_or_default();
+                let looked_after = after.iter().take_while(|h| !matches!(h, Happened::Effect(..))).any(|h| *h == Happened::Look);
+                assert!(looked_after, "{told}: an effect without a look after it: {:?}", ledger.happened);
+                looked_since_effect = false;
+            }
+        }
+    }
+    // Nothing is in force twice or left behind where the story undoes or ends it; each key was called for as often as the
+    // journal says, never more.
+    let mut called: BTreeMap<(IncidentId, String, String), usize> = BTreeMap::new();
+    for happened in &ledger.happened {
+        if let Happened::Effect(incident, key, purpose) = happened {
+            *called.entry((*incident, key.clone(), format!("{purpose:?}"))).or_default() += 1;
+        }
+    }
+    for ((incident, key, purpose), calls) in called {
+        let recorded = incidents.iter().filter(|i| i.id == incident).flat_map(|i| &i.attempts);
+        let recorded = recorded.filter(|a| a.order.selection.iter().any(|i| i.to_string() == key) && format!("{:?}", a.order.purpose) == purpose);
+        assert!(calls <= recorded.count(), "{told}: {purpose} {key} was called {calls} times, more than is on record");
+    }
+}
+
+/// Tells a story undisturbed, then once for every point at which the process can stop, then with two stops.
+async fn rehearse(story: Story) {
+    let (outside, incidents, points) = tell(&story, &[]).await;
+    assert_invariants(&story, &outside, &incidents, &format!("{}, undisturbed", story.name));
+    assert!(outside.ledger.lock().unwrap().is_quiet(), "everything that was called for has landed");
+    let points = points[0];
+    assert!(points > 8, "{}: a story with {points} points tells nothing", story.name);
+    for stop in 1..=points {
+        let (outside, incidents, lives) = tell(&story, &[stop]).await;
+        assert_invariants(&story, &outside, &incidents, &format!("{}, stopped at point {stop}", story.name));
+        // A second stop right after the restart, and one in the middle of what is left.
+        for second in [1, lives[1] / 2] {
+            if second == 0 {
+                continue;
+            }
+            let (outside, incidents, _) = tell(&story, &[stop, second]).await;
+            assert_invariants(&story, &outside, &incidents, &format!("{}, stopped at {stop} and {second}", story.name));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The stories: everything that the state machine can go through, each with the smallest runbook that goes there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use runbook::action::{Action, RehearsalAction};
+use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
+use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Remedy, Runbook, Step, Verify};
+use runbook::condition::Condition;
+use runbook::incident::{How, Trigger};
+use runbook::probe::{Probe, RehearsalProbe};
+use runbook::target::{Class, Inventory, Place, Target, TargetId, TargetSelector, Traits};
+use runbook::time::{Span, Stamp};
+
+use super::world::Behaviour;
+use super::{Person, Story, rehearse};
+
+pub fn target() -> TargetId {
+    "rehearsal/ledger".parse().unwrap()
+}
+
+fn effect(key: &str) -> RehearsalAction {
+    RehearsalAction { key: key.to_owned(), undo: true, lasting: false, destroys_data: false, fails: false, undo_fails: false }
+}
+
+fn step(action: RehearsalAction) -> Step {
+    Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None }
+}
+
+fn remedy(name: &str, steps: Vec<Step>) -> Remedy {
+    let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(10), hold: Span::secs(2) };
+    Remedy { name: name.to_owned(), when: None, mode: None, steps, verify }
+}
+
+fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
+    Runbook {
+        name: name.to_owned(),
+        summary: "a rehearsal".to_owned(),
+        matches: None,
+        target: TargetSelector::Named(target()),
+        priority: 0,
+        mode: ModeByTime { default: mode, during: BTreeMap::new() },
+        limits: Limits { cooldown: Span::secs(0), rate: vec![], recurrence: None },
+        look: BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]),
+        require: Condition::parse("ledger.broken").unwrap(),
+        remedies,
+    }
+}
+
+fn configuration(runbooks: Vec<Runbook>) -> Configuration {
+    let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: "nobody".to_owned() };
+    let place = Place::Rehearsal { ledger: "in memory".to_owned() };
+    let inventory = Inventory::new([Target { id: target(), traits, place, known_as: vec![] }]);
+    let runbooks = runbooks.into_iter().map(|runbook| (runbook.name.clone(), runbook)).collect();
+    Configuration { runbooks, inventory, ..Configuration::default() }
+}
+
+fn by_alert() -> Trigger {
+    let labels = Labels::from([("alertname".to_owned(), "Rehearsed".to_owned())]);
+    Trigger::Alert(Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status: AlertStatus::Firing,
+        labels,
+        annotations: Labels::new(),
+        starts_at: Stamp::from_millis(1_799_999_000_000),
+        generator_url: String::new(),
+    })
+}
+
+fn by_a_person() -> Trigger {
+    Trigger::Person { by: "a person".to_owned(), words: "it is broken".to_owned() }
+}
+
+fn story(name: &'static str, remedies: Vec<Remedy>, behaviour: Behaviour, ends: &'static [How]) -> Story {
+    Story {
+        name,
+        configuration: configuration(vec![runbook("cure", Mode::Auto, remedies)]),
+        behaviour,
+        openings: vec![("cure", by_alert())],
+        person: Person::Sleeps,
+        ends,
+        may_end: &[How::HandedOver],
+    }
+}
+
+#[tokio::test]
+async fn three_remedies_of_two_steps_undone_in_reverse() {
+    let remedies = vec![
+        remedy("first", vec![step(effect("a1")), step(effect("a2"))]),
+        remedy("second", vec![step(effect("b1")), step(effect("b2"))]),
+        remedy("third", vec![step(effect("c1")), step(effect("c2"))]),
+    ];
+    let behaviour = Behaviour { mended_by: vec!["c1", "c2"], ..Behaviour::default() };
+    rehearse(story("three remedies", remedies, behaviour, &[How::Cured])).await;
+}
+
+#[tokio::test]
+async fn a_second_step_that_fails_undoes_the_first() {
+    let failing = RehearsalAction { fails: true, ..effect("a2") };
+    let remedies = vec![
+        remedy("fails", vec![step(effect("a1")), step(failing)]),
+        remedy("helps", vec![step(effect("b1"))]),
+    ];
+    let behaviour = Behaviour { mended_by: vec!["b1"], ..Behaviour::default() };
+    rehearse(story("a failing step", remedies, behaviour, &[How::Cured])).await;
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_is_stuck_and_calls_a_person() {
+    let stubborn = RehearsalAction { undo_fails: true, ..effect("a1") };
+    let remedies = vec![remedy("first", vec![step(stubborn), step(effect("a2"))]), remedy("never", vec![step(effect("b1"))])];
+    rehearse(story("a failing undo", remedies, Behaviour::default(), &[How::Stuck])).await;
+}
+
+#[tokio::test]
+async fn an_effect_with_an_end_outlives_a_restart() {
+    let lasting = RehearsalAction { lasting: true, ..effect("more") };
+    let mut last = step(lasting);
+    last.until = Some("ledger.effects >= 1 && !ledger.broken".parse().unwrap());
+    last.at_most_for = Some(Span::secs(3600));
+    let behaviour = Behaviour { mended_by: vec!["more"], ..Behaviour::default() };
+    let mut story = story("a lasting effect", vec![remedy("scale", vec![last])], behaviour, &[How::Cured]);
+    story.may_end = &[How::HandedOver];
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn an_effect_with_an_end_is_ended_at_its_longest() {
+    let mut last = step(RehearsalAction { lasting: true, ..effect("more") });
+    last.until = Some("ledger.effects > 5.0".parse().unwrap());
+    last.at_most_for = Some(Span::secs(120));
+    let behaviour = Behaviour { mended_by: vec!["more"], ..Behaviour::default() };
+    rehearse(story("a lasting effect ends", vec![remedy("scale", vec![last])], behaviour, &[How::Cured])).await;
+}
+
+fn asking(person: Person, ends: &'static [How]) -> Story {
+    let remedies = vec![remedy("asked for", vec![step(effect("a1"))])];
+    let mut story = story("a question", remedies.clone(), Behaviour { mended_by: vec!["a1"], ..Behaviour::default() }, ends);
+    story.configuration = configuration(vec![runbook("cure", Mode::Ask, remedies)]);
+    story.person = person;
+    story
+}
+
+#[tokio::test]
+async fn a_person_grants() {
+    rehearse(asking(Person::Grants, &[How::Cured])).await;
+}
+
+#[tokio::test]
+async fn a_person_denies() {
+    rehearse(asking(Person::Denies, &[How::Denied])).await;
+}
+
+#[tokio::test]
+async fn nobody_answers_and_that_is_a_no() {
+    let story = asking(Person::Sleeps, &[How::HandedOver]);
+    let (outside, ..) = super::tell(&story, &[]).await;
+    let effects = outside.ledger.lock().unwrap().happened.iter().filter(|h| matches!(h, super::Happened::Effect(..))).count();
+    assert_eq!(effects, 0, "an expired question acts on nothing");
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn required_evidence_is_captured_first() {
+    let destroying = RehearsalAction { destroys_data: true, ..effect("a1") };
+    let remedies = vec![remedy("destroys", vec![step(destroying)])];
+    let behaviour = Behaviour { mended_by: vec!["a1"], ..Behaviour::default() };
+    rehearse(story("a capture", remedies, behaviour, &[How::Cured])).await;
+}
+
+#[tokio::test]
+async fn without_required_evidence_nothing_is_destroyed() {
+    let destroying = RehearsalAction { destroys_data: true, ..effect("a1") };
+    let remedies = vec![remedy("destroys", vec![step(destroying)])];
+    let behaviour = Behaviour { no_evidence: true, ..Behaviour::default() };
+    let story = story("no capture", remedies, behaviour, &[How::HandedOver]);
+    let (outside, ..) = super::tell(&story, &[]).await;
+    assert!(outside.ledger.lock().unwrap().in_force.is_empty(), "nothing was destroyed");
+    // Few points: nothing acts, so the schedules are short, and the count in `rehearse` is not for them.
+    for stop in 1..=8 {
+        let (outside, incidents, _) = super::tell(&story, &[stop]).await;
+        super::assert_invariants(&story, &outside, &incidents, "no capture");
+    }
+}
+
+#[tokio::test]
+async fn one_incident_is_held_by_another() {
+    let mut last = step(RehearsalAction { lasting: true, ..effect("more") });
+    last.until = Some("ledger.effects > 5.0".parse().unwrap());
+    last.at_most_for = Some(Span::secs(60));
+    let scale = runbook("scale", Mode::Auto, vec![remedy("scale", vec![last])]);
+    let mut other = runbook("other", Mode::Auto, vec![remedy("other", vec![step(effect("b1"))])]);
+    // The other one comes while the first one's effect lasts, and has work of its own to do.
+    other.require = Condition::parse("ledger.effects >= 0.0").unwrap();
+    let story = Story {
+        name: "a hold",
+        configuration: configuration(vec![scale, other]),
+        behaviour: Behaviour { mended_by: vec!["more"], mends_at: Some(Stamp::from_millis(1_800_000_050_000)), ..Behaviour::default() },
+        openings: vec![("scale", by_alert()), ("other", by_a_person())],
+        person: Person::Sleeps,
+        ends: &[How::Cured],
+        may_end: &[How::HandedOver, How::Refused],
+    };
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn an_alert_a_person_and_a_clock_open_alike() {
+    let remedies = vec![remedy("helps", vec![step(effect("a1"))])];
+    for trigger in [by_alert(), by_a_person(), Trigger::Clock { entry: "nightly".to_owned() }] {
+        let behaviour = Behaviour { mended_by: vec!["a1"], ..Behaviour::default() };
+        let mut story = story("a trigger", remedies.clone(), behaviour, &[How::Cured]);
+        story.openings = vec![("cure", trigger)];
+        rehearse(story).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_settled_by_looking() {
+    for after in [Duration::from_secs(1), Duration::from_millis(6_900)] {
+        let remedies = vec![remedy("late", vec![step(effect("a1"))])];
+        let behaviour =
+            Behaviour { mended_by: vec!["a1"], lands_late: BTreeMap::from([("a1", after)]), ..Behaviour::default() };
+        let story = story("a lost answer", remedies, behaviour, &[How::Cured]);
+        let (outside, incidents, _) = super::tell(&story, &[]).await;
+        assert_eq!(incidents[0].attempts.len(), 1, "an effect that lands within its grace is not called for twice");
+        drop(outside);
+        rehearse(story).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_not_acted_on() {
+    let remedies = vec![remedy("helps", vec![step(effect("a1"))])];
+    let blind = |millis: i64| Behaviour {
+        mended_by: vec!["a1"],
+        blind_until: Some(Stamp::from_millis(1_800_000_000_000 + millis)),
+        ..Behaviour::default()
+    };
+    rehearse(story("blind for a while", remedies.clone(), blind(60_000), &[How::Cured])).await;
+    let forever = story("blind for ever", remedies, blind(86_400_000), &[How::HandedOver]);
+    let (outside, incidents, _) = super::tell(&forever, &[]).await;
+    assert!(outside.ledger.lock().unwrap().in_force.is_empty());
+    super::assert_invariants(&forever, &outside, &incidents, "blind for ever");
+}

@@ -1,0 +1,228 @@
+//! The rehearsed world of the crash tests: a ledger that outlives every stop, a virtual clock, and a record of every look and
+//! effect in the order in which they really happened. It stands for the target only; the journal is the real one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use policy::Committed;
+use runbook::condition::Value;
+use runbook::finding::{Finding, Seen, Subject};
+use runbook::identity::Identity;
+use runbook::incident::{IncidentId, Reply};
+use runbook::order::{Order, Purpose};
+use runbook::probe::Probe;
+use runbook::target::{Inventory, Target};
+use runbook::time::Stamp;
+use runbookd::world::{Piece, Point, World};
+use tokio::sync::Notify;
+
+/// What really happened, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Happened {
+    /// Somebody looked.
+    Look,
+    /// An effect was called for.
+    Effect(IncidentId, String, Purpose),
+    /// An effect landed.
+    Landed(String, Purpose),
+    /// The process stopped.
+    Stop,
+}
+
+/// How the rehearsed target behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// The fault is gone while all of these are in force.
+    pub mended_by: Vec<&'static str>,
+    /// The fault goes away by itself at this moment.
+    pub mends_at: Option<Stamp>,
+    /// These keys land this much after their call, whose answer is lost.
+    pub lands_late: BTreeMap<&'static str, Duration>,
+    /// Evidence cannot be had.
+    pub no_evidence: bool,
+    /// Looks cannot see before this moment.
+    pub blind_until: Option<Stamp>,
+}
+
+/// The target: outlives every stop of the process.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub behaviour: Behaviour,
+    pub in_force: BTreeSet<String>,
+    pub happened: Vec<Happened>,
+    late: Vec<(Stamp, String, Purpose)>,
+}
+
+impl Ledger {
+    fn land(&mut self, now: Stamp) {
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.late).into_iter().partition(|(at, ..)| *at <= now);
+        self.late = later;
+        for (_, key, purpose) in due {
+            self.change(&key, purpose);
+        }
+    }
+
+    fn change(&mut self, key: &str, purpose: Purpose) {
+        self.happened.push(Happened::Landed(key.to_owned(), purpose));
+        match purpose {
+            Purpose::Do => self.in_force.insert(key.to_owned()),
+            Purpose::Undo | Purpose::End => self.in_force.remove(key),
+        };
+    }
+
+    fn is_broken(&self, now: Stamp) -> bool {
+        let mended = !self.behaviour.mended_by.is_empty() && self.behaviour.mended_by.iter().all(|key| self.in_force.contains(*key));
+        !mended && self.behaviour.mends_at.is_none_or(|at| now < at)
+    }
+
+    /// Whether something is on its way and has not landed.
+    pub fn is_quiet(&self) -> bool {
+        self.late.is_empty()
+    }
+}
+
+/// What outlives a stop: the target and the time.
+#[derive(Clone, Default)]
+pub struct Outside {
+    pub ledger: Arc<Mutex<Ledger>>,
+    pub clock: Arc<Mutex<Stamp>>,
+}
+
+impl Outside {
+    /// A fresh target at a fixed moment.
+    pub fn new(behaviour: Behaviour) -> Self {
+        let outside = Self::default();
+        outside.ledger.lock().unwrap().behaviour = behaviour;
+        outside.set(Stamp::from_millis(1_800_000_000_000));
+        outside
+    }
+
+    pub fn now(&self) -> Stamp {
+        *self.clock.lock().unwrap()
+    }
+
+    /// Time never goes back.
+    pub fn set(&self, to: Stamp) {
+        let mut clock = self.clock.lock().unwrap();
+        *clock = to.max(*clock);
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().plus(by));
+    }
+}
+
+/// One life of the process: it stops at the n-th point it passes.
+pub struct Rehearsal {
+    outside: Outside,
+    stop_at: usize,
+    passed: AtomicUsize,
+    asked: AtomicUsize,
+    /// Told when the stop point is reached.
+    pub stopped: Notify,
+    /// Every point, in order, for the count and for the reader of a failure.
+    pub points: Mutex<Vec<Point>>,
+}
+
+impl Rehearsal {
+    pub fn new(outside: &Outside, stop_at: usize) -> Self {
+        Self {
+            outside: outside.clone(),
+            stop_at,
+            passed: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+            stopped: Notify::new(),
+            points: Mutex::default(),
+        }
+    }
+}
+
+impl World for Rehearsal {
+    fn now(&self) -> Stamp {
+        self.outside.now()
+    }
+
+    fn clock_doubted_until(&self) -> Option<Stamp> {
+        None
+    }
+
+    async fn wait(&self, time: Duration) {
+        self.outside.advance(time.max(Duration::from_millis(1)));
+        tokio::task::yield_now().await;
+    }
+
+    fn name_a_question(&self) -> String {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        format!("question-{}-{number}", self.outside.now().millis())
+    }
+
+    async fn probe(&self, _: &Inventory, _: &Target, probe: &Probe) -> Finding {
+        self.outside.advance(Duration::from_millis(3));
+        let now = self.outside.now();
+        let mut ledger = self.outside.ledger.lock().unwrap();
+        ledger.land(now);
+        ledger.happened.push(Happened::Look);
+        let seen = if ledger.behaviour.blind_until.is_some_and(|until| now < until) {
+            Seen::Unknown("the ledger cannot be read".to_owned())
+        } else {
+            let fields = BTreeMap::from([
+                ("broken".to_owned(), Value::Flag(ledger.is_broken(now))),
+                ("effects".to_owned(), Value::Number(ledger.in_force.len() as f64)),
+            ]);
+            let subject = |key: &String| Subject {
+                identity: Identity::Rehearsal(key.clone()),
+                words: key.clone(),
+                attributes: BTreeMap::new(),
+            };
+            Seen::Known { fields, subjects: ledger.in_force.iter().map(subject).collect() }
+        };
+        Finding { probe: probe.name().to_owned(), at: now, seen }
+    }
+
+    async fn capture(&self, _: &Inventory, _: &Order) -> Vec<Piece> {
+        self.outside.advance(Duration::from_millis(2));
+        let none = self.outside.ledger.lock().unwrap().behaviour.no_evidence;
+        vec![("ledger".to_owned(), if none { Err("the ledger is locked".to_owned()) } else { Ok(b"lines".to_vec()) })]
+    }
+
+    async fn act(&self, _: &Inventory, committed: Committed) -> Reply {
+        let order = committed.order().clone();
+        let runbook::action::Action::Rehearsal(rehearsal) = &order.action else { panic!("only rehearsals are rehearsed") };
+        let now = self.outside.now();
+        {
+            let mut ledger = self.outside.ledger.lock().unwrap();
+            ledger.land(now);
+            ledger.happened.push(Happened::Effect(committed.incident(), rehearsal.key.clone(), order.purpose));
+            let late = ledger.behaviour.lands_late.get(rehearsal.key.as_str()).copied();
+            let fails = match order.purpose {
+                Purpose::Do => rehearsal.fails,
+                Purpose::Undo => rehearsal.undo_fails,
+                Purpose::End => false,
+            };
+            match late {
+                Some(after) if order.purpose == Purpose::Do => ledger.late.push((now.plus(after), rehearsal.key.clone(), order.purpose)),
+                _ if fails => return Reply::Failed("rehearsed failure".to_owned()),
+                _ => {
+                    ledger.change(&rehearsal.key, order.purpose);
+                    return Reply::Done("rehearsed".to_owned());
+                }
+            }
+        }
+        self.outside.advance(committed.deadline());
+        Reply::NoAnswer("rehearsed silence".to_owned())
+    }
+
+    async fn pass(&self, point: Point) {
+        let number = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        self.points.lock().unwrap().push(point);
+        if number == self.stop_at {
+            self.outside.ledger.lock().unwrap().happened.push(Happened::Stop);
+            self.stopped.notify_one();
+            // The process is gone: nothing after this line happens.
+            pending::<()>().await;
+        }
+    }
+}

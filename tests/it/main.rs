@@ -4,5 +4,8 @@
 
 mod config;
 mod crash;
+mod databases;
+mod looks;
 mod slack;
 mod support;
+mod terminate;

@@ -44,8 +44,10 @@ pub(crate) async fn connect(target: &Target, side: Side, within: Duration) -> Re
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(within)).set_response_timeout(Some(within));
     let client = Client::open(info)?;
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    tokio::time::timeout(within, connecting)
-        .await
-        .map_err(|_| anyhow!("no answer within {}", runbook::text::humanize_duration(within)))?
-        .with_context(|| format!("cannot log in to Redis at {host}:{port}"))
+    let no_answer = || anyhow!("no answer within {}", runbook::text::humanize_duration(within));
+    let connected = tokio::time::timeout(within, connecting).await.map_err(|_| no_answer())?;
+    if connected.as_ref().is_err_and(|error| error.is_timeout()) {
+        return Err(no_answer());
+    }
+    connected.with_context(|| format!("cannot log in to Redis at {host}:{port}"))
 }

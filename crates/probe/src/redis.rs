@@ -114,5 +114,5 @@ fn text(info: &Info, name: &str) -> Value {
 }
 
 fn words(error: &redis::RedisError) -> String {
-    inert(&error.to_string(), 300)
+    if error.is_timeout() { "no answer in time".to_owned() } else { inert(&error.to_string(), 300) }
 }

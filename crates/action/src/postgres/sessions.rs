@@ -8,8 +8,6 @@
 //!
 //! Deliberately no waiting for the sessions to be gone: that is seen by a look.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use connect::{APPLICATION_ACT, Acting, Held, PostgresError, PostgresTrouble};
 use policy::Committed;
@@ -19,6 +17,7 @@ use runbook::incident::Reply;
 use runbook::target::{Place, Target, TerminateBy};
 use sqlx::Row;
 use sqlx::postgres::types::PgInterval;
+use tokio::time::Instant;
 
 use super::outcome::Outcomes;
 
@@ -83,13 +82,14 @@ pub(crate) async fn terminate_idle(acting: &Acting, target: &Target, terminate: 
         return Reply::Refused(format!("the order names {asked} sessions and may name at most {}", terminate.at_most));
     }
     let deadline = committed.deadline();
+    let begun = Instant::now();
     let held = acting.postgres(&target.id, deadline).await;
     let mut held = match held {
         Ok(held) => held,
         Err(error) => return Reply::Failed(format!("nothing was done: cannot log in to act: {error}")),
     };
     let mark = format!("{APPLICATION_ACT} {}", committed.incident());
-    let last_moment = match prepare(&mut held, *terminate_by, &mark, deadline).await {
+    let last_moment = match prepare(&mut held, *terminate_by, &mark, begun + deadline).await {
         Ok(last_moment) => last_moment,
         Err(reply) => return reply,
     };
@@ -100,7 +100,7 @@ pub(crate) async fn terminate_idle(acting: &Acting, target: &Target, terminate: 
 }
 
 /// Rights first. Answers the last moment, by the server's clock, at which the order may still do anything.
-async fn prepare(held: &mut Held<'_>, by: TerminateBy, mark: &str, deadline: Duration) -> Result<DateTime<Utc>, Reply> {
+async fn prepare(held: &mut Held<'_>, by: TerminateBy, mark: &str, deadline: Instant) -> Result<DateTime<Utc>, Reply> {
     let row = sqlx::query(BEFORE).bind(mark).fetch_one(held.ask()).await;
     let row = held.answered(row).map_err(|error| reply_to(&error, "nothing was ordered yet"))?;
     let may = |right: &str| row.try_get::<bool, _>(right).unwrap_or(false);
@@ -118,7 +118,8 @@ async fn prepare(held: &mut Held<'_>, by: TerminateBy, mark: &str, deadline: Dur
         )),
         TerminateBy::SignalBackend | TerminateBy::Function => row
             .try_get::<DateTime<Utc>, _>("now")
-            .map(|now| now + deadline)
+            // Its clock was read before the answer came, so this moment is never after our deadline.
+            .map(|now| now + deadline.saturating_duration_since(Instant::now()))
             .map_err(|error| Reply::Failed(format!("nothing was done: the server's clock cannot be read: {error}"))),
     }
 }

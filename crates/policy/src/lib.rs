@@ -7,6 +7,9 @@ pub mod history;
 pub mod permit;
 pub mod route;
 
+#[cfg(test)]
+mod tests;
+
 pub use decide::{Case, Decision, Ruling, decide};
 pub use history::{Attempted, History, Pause};
 pub use permit::{Committed, Permit, Reservation};

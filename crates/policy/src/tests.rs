@@ -1,0 +1,300 @@
+//! Tables and properties over decisions. The permit's private fields make it impossible to forge one here; what can be tried is
+//! whether `decide` gives one where it must not.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use runbook::action::{Action, RehearsalAction};
+use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
+use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
+use runbook::condition::{Condition, Value};
+use runbook::finding::{Finding, Findings, Seen};
+use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Trigger, Waiting};
+use runbook::probe::{Probe, RehearsalProbe};
+use runbook::target::{Class, Inventory, Kind, Place, Target, TargetId, TargetSelector, Traits};
+use runbook::time::{Span, Stamp};
+
+use crate::{Attempted, Case, Decision, History, Pause, Ruling, decide, route};
+
+const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);
+
+fn target() -> TargetId {
+    "rehearsal/ledger".parse().unwrap()
+}
+
+fn runbook(mode: Mode) -> Runbook {
+    let action = RehearsalAction {
+        key: "a1".to_owned(),
+        undo: true,
+        lasting: false,
+        destroys_data: false,
+        fails: false,
+        undo_fails: false,
+    };
+    let step = Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None };
+    let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(60), hold: Span::secs(5) };
+    Runbook {
+        name: "cure".to_owned(),
+        summary: String::new(),
+        matches: None,
+        target: TargetSelector::Named(target()),
+        priority: 0,
+        mode: ModeByTime { default: mode, during: BTreeMap::new() },
+        limits: Limits {
+            cooldown: Span::secs(600),
+            rate: vec![Rate { count: 3, per: Span::secs(3_600) }, Rate { count: 7, per: Span::secs(86_400) }],
+            recurrence: Some(Recurrence { times: 2, within: Span::secs(6 * 3_600) }),
+        },
+        look: BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]),
+        require: Condition::parse("ledger.broken").unwrap(),
+        remedies: vec![Remedy { name: "first".to_owned(), when: None, mode: None, steps: vec![step], verify }],
+    }
+}
+
+fn configuration(runbook: Runbook) -> Configuration {
+    let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: String::new() };
+    let place = Place::Rehearsal { ledger: String::new() };
+    let inventory = Inventory::new([Target { id: target(), traits, place, known_as: vec!["known".to_owned()] }]);
+    Configuration { runbooks: BTreeMap::from([(runbook.name.clone(), runbook)]), inventory, ..Configuration::default() }
+}
+
+fn findings(broken: Value, at: Stamp) -> Findings {
+    let fields = BTreeMap::from([("broken".to_owned(), broken), ("effects".to_owned(), Value::Number(0.0))]);
+    let finding = Finding { probe: "rehearsal.ledger".to_owned(), at, seen: Seen::Known { fields, subjects: vec![] } };
+    Findings { looks: BTreeMap::from([("ledger".to_owned(), finding)]) }
+}
+
+fn alert(status: AlertStatus) -> Alert {
+    let labels = Labels::from([("alertname".to_owned(), "Rehearsed".to_owned())]);
+    Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status,
+        labels,
+        annotations: Labels::new(),
+        starts_at: NOW,
+        generator_url: String::new(),
+    }
+}
+
+/// Everything a decision depends on, with a case that acts; each test turns one thing.
+struct Scene {
+    incident: Incident,
+    findings: Findings,
+    current: Configuration,
+    pause: Pause,
+    history: History,
+    doubt: Option<Stamp>,
+    held_by: Option<IncidentId>,
+    now: Stamp,
+}
+
+impl Scene {
+    fn new(mode: Mode) -> Self {
+        let runbook = runbook(mode);
+        let opening = Opening {
+            runbook: runbook.name.clone(),
+            target: target(),
+            trigger: Trigger::Alert(alert(AlertStatus::Firing)),
+            config: String::new(),
+        };
+        let incident = Incident::open(IncidentId(7), std::sync::Arc::new(runbook.clone()), NOW, &opening);
+        let mut scene = Self {
+            incident,
+            findings: findings(Value::Flag(true), NOW),
+            current: configuration(runbook),
+            pause: Pause::default(),
+            history: History::default(),
+            doubt: None,
+            held_by: None,
+            now: NOW,
+        };
+        scene.happens(Event::Looked { findings: scene.findings.clone() });
+        scene
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.incident.apply(self.now, &event).unwrap();
+    }
+
+    fn rule(&self) -> Ruling {
+        decide(&Case {
+            incident: &self.incident,
+            aim: Aim::Do,
+            findings: &self.findings,
+            now: self.now,
+            current: &self.current,
+            pause: &self.pause,
+            history: &self.history,
+            clock_doubted_until: self.doubt,
+            held_by: self.held_by,
+            ask_id: "ask-1",
+        })
+    }
+
+    fn closed_gate(&self) -> String {
+        let ruling = self.rule();
+        assert!(!matches!(ruling.decision, Decision::Act(_)), "it acts: {:?}", ruling.gates);
+        let closed: Vec<_> = ruling.gates.iter().filter(|gate| !gate.open).collect();
+        assert_eq!(closed.len(), 1, "exactly one gate is closed, the last one asked: {:?}", ruling.gates);
+        assert!(!closed[0].why.is_empty(), "every no has its reason");
+        closed[0].name.clone()
+    }
+}
+
+#[test]
+fn with_nothing_in_the_way_it_acts_and_says_why_at_every_gate() {
+    let ruling = Scene::new(Mode::Auto).rule();
+    let Decision::Act(permit) = &ruling.decision else { panic!("{:?}", ruling.gates) };
+    assert_eq!(permit.order().selection.count(), 1);
+    assert_eq!(permit.reservations().len(), 3, "two rates and the cooldown are checked again at the start");
+    assert!(ruling.gates.iter().all(|gate| gate.open && !gate.why.is_empty()));
+}
+
+#[test]
+fn every_guard_closes_its_own_gate() {
+    type Turn = fn(&mut Scene);
+    let table: [(&str, Turn); 13] = [
+        ("stop", |s| s.happens(Event::Stopped { why: "silenced".to_owned() })),
+        ("alert", |s| {
+            let alert = alert(AlertStatus::Resolved);
+            s.happens(Event::AlertHeard {
+                fingerprint: alert.fingerprint,
+                name: alert.name().to_owned(),
+                status: alert.status,
+                starts_at: alert.starts_at,
+            });
+        }),
+        ("pause", |s| s.pause.reason = Some("a person said so".to_owned())),
+        ("clock", |s| s.doubt = Some(NOW.plus(std::time::Duration::from_secs(60)))),
+        ("fresh", |s| s.now = NOW.plus(std::time::Duration::from_secs(16))),
+        ("runbook", |s| s.current.runbooks.clear()),
+        ("inventory", |s| s.current.inventory = Inventory::default()),
+        ("require", |s| s.findings = findings(Value::Flag(false), NOW)),
+        ("require", |s| s.findings = findings(Value::Unknown("cannot see".to_owned()), NOW)),
+        ("recurrence", |s| s.history.cured = vec![NOW.minus(std::time::Duration::from_secs(60)); 2]),
+        ("rate", |s| s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(7) }; 3]),
+        ("cooldown", |s| s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(6) }]),
+        ("hold", |s| s.held_by = Some(IncidentId(6))),
+    ];
+    for (gate, turn) in table {
+        let mut scene = Scene::new(Mode::Auto);
+        turn(&mut scene);
+        assert_eq!(scene.closed_gate(), gate);
+    }
+    for mode in [Mode::Observe, Mode::Ask] {
+        assert_eq!(Scene::new(mode).closed_gate(), "mode");
+    }
+}
+
+#[test]
+fn unknown_waits_and_then_calls_a_person() {
+    let mut scene = Scene::new(Mode::Auto);
+    scene.findings = findings(Value::Unknown("cannot see".to_owned()), NOW);
+    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Sight, .. }));
+    scene.incident.unseen_since = Some(NOW.minus(std::time::Duration::from_secs(601)));
+    assert!(matches!(scene.rule().decision, Decision::End { how: How::HandedOver, .. }));
+}
+
+#[test]
+fn an_agreement_is_for_what_was_shown_and_for_a_while() {
+    let mut scene = Scene::new(Mode::Ask);
+    let Decision::Wait { until, on: Waiting::Person(ask), why } = scene.rule().decision else { panic!("it does not ask") };
+    scene.happens(Event::Waits { until, on: Waiting::Person(ask.clone()), why, gates: vec![] });
+    scene.happens(Event::Answered { ask: ask.id.clone(), answer: Answer::Granted { by: "a person".to_owned() } });
+    scene.happens(Event::Looked { findings: scene.findings.clone() });
+    assert!(matches!(scene.rule().decision, Decision::Act(_)));
+    // Another cap, another target, or too late: asked anew.
+    let granted = scene.incident.grant.clone();
+    for spoil in [0, 1, 2] {
+        scene.incident.grant = granted.clone();
+        let grant = scene.incident.grant.as_mut().unwrap();
+        match spoil {
+            0 => grant.ask.at_most += 1,
+            1 => grant.ask.order.target = "rehearsal/other".parse().unwrap(),
+            _ => grant.at = NOW.minus(std::time::Duration::from_secs(301)),
+        }
+        assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Person(_), .. }), "spoilt {spoil}");
+    }
+}
+
+#[test]
+fn the_most_careful_mode_wins() {
+    let always = |name: &str| {
+        let written = serde_json::json!({"name": name, "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]});
+        serde_json::from_value(written).unwrap()
+    };
+    let mut scene = Scene::new(Mode::Auto);
+    scene.current.intervals = BTreeMap::from([("free".to_owned(), always("free")), ("careful".to_owned(), always("careful"))]);
+    let rules = scene.current.runbooks.get_mut("cure").unwrap();
+    rules.mode.during = BTreeMap::from([("free".to_owned(), Mode::Auto), ("careful".to_owned(), Mode::Observe)]);
+    assert_eq!(scene.closed_gate(), "mode");
+    let Decision::End { how, .. } = scene.rule().decision else { panic!("observe does not wait") };
+    assert_eq!(how, How::Refused);
+}
+
+#[test]
+fn a_label_chooses_only_what_the_inventory_knows() {
+    let mut book = runbook(Mode::Auto);
+    book.matches = Some(runbook::matcher::Matchers::parse(["alertname=\"Rehearsed\""]).unwrap());
+    book.target = TargetSelector::Lookup { kind: Kind::Rehearsal, label: "ledger".to_owned() };
+    let configuration = configuration(book);
+    let labels = |value: &str| {
+        Labels::from([("alertname".to_owned(), "Rehearsed".to_owned()), ("ledger".to_owned(), value.to_owned())])
+    };
+    assert_eq!(route(&configuration, &labels("known")).chosen.map(|(_, id)| id), Some(target()));
+    assert_eq!(route(&configuration, &labels("ledger")).chosen.map(|(_, id)| id), Some(target()));
+    for value in ["", "other", "rehearsal/ledger", "'; DROP TABLE", "../ledger", "known\n"] {
+        let labels = labels(value);
+        let routing = route(&configuration, &labels);
+        assert!(routing.chosen.is_none(), "{value:?}");
+        assert_eq!(routing.refused.len(), 1, "the refusal is on record");
+    }
+}
+
+proptest! {
+    /// Adding attempts or cures never turns a refusal into an act.
+    #[test]
+    fn more_history_never_frees(
+        attempts in prop::collection::vec((0_u64..100_000, 1_u64..12), 0..12),
+        cured in prop::collection::vec(0_u64..100_000, 0..6),
+        more in prop::collection::vec((0_u64..100_000, 1_u64..12), 0..6),
+    ) {
+        let past = |list: &[(u64, u64)]| -> Vec<Attempted> {
+            let mut all: Vec<Attempted> = list
+                .iter()
+                .map(|(ago, id)| Attempted { at: NOW.minus(std::time::Duration::from_secs(*ago)), incident: IncidentId(*id) })
+                .collect();
+            all.sort_by_key(|attempted| attempted.at);
+            all
+        };
+        let mut scene = Scene::new(Mode::Auto);
+        scene.history.attempts = past(&attempts);
+        scene.history.cured = cured.iter().map(|ago| NOW.minus(std::time::Duration::from_secs(*ago))).collect();
+        let before = matches!(scene.rule().decision, Decision::Act(_));
+        let mut longer = attempts.clone();
+        longer.extend(more);
+        scene.history.attempts = past(&longer);
+        let after = matches!(scene.rule().decision, Decision::Act(_));
+        prop_assert!(before || !after);
+    }
+
+    /// A history that is within every limit is never exceeded by acting on what `decide` says.
+    #[test]
+    fn no_schedule_exceeds_a_rate(gaps in prop::collection::vec(1_u64..4_000, 1..60)) {
+        let mut scene = Scene::new(Mode::Auto);
+        scene.current.runbooks.get_mut("cure").unwrap().limits.recurrence = None;
+        let mut acted: Vec<Stamp> = Vec::new();
+        for (number, gap) in gaps.iter().enumerate() {
+            scene.now = scene.now.plus(std::time::Duration::from_secs(*gap));
+            scene.findings = findings(Value::Flag(true), scene.now);
+            if matches!(scene.rule().decision, Decision::Act(_)) {
+                acted.push(scene.now);
+                scene.history.attempts.push(Attempted { at: scene.now, incident: IncidentId(100 + number as u64) });
+            }
+            for (count, per) in [(3, 3_600), (7, 86_400), (1, 600)] {
+                let within = acted.iter().filter(|at| scene.now.since(**at) < std::time::Duration::from_secs(per)).count();
+                prop_assert!(within <= count, "{within} acts within {per} s");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! virtual clock where time matters. It assembles look, decide, act, remember and tell, and is none of them.
 
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod engine;

@@ -51,7 +51,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         [] | ["help"] => {
-            println!("{USAGE}");
+            progress::show(format_args!("{USAGE}"));
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!("no such command: {}\n\n{USAGE}", words.join(" ")),
@@ -109,36 +109,39 @@ fn switch(name: &str, fault: &str, fire: Fire) -> Result<ExitCode> {
 fn tell_status(estate: &Estate) -> Result<ExitCode> {
     let containers = estate.containers()?;
     if containers.is_empty() {
-        println!(
+        progress::show(format_args!(
             "estate {} is not up; `cargo xtask estate up` brings it up",
             estate.name()
-        );
+        ));
         return Ok(ExitCode::FAILURE);
     }
     for container in &containers {
-        println!("{:<34} {}", container.name, container.status);
+        progress::show(format_args!("{:<34} {}", container.name, container.status));
     }
-    println!();
+    progress::show("");
     for (variable, port) in estate.ports().all() {
-        println!("{variable:<28} 127.0.0.1:{port}");
+        progress::show(format_args!("{variable:<28} 127.0.0.1:{port}"));
     }
     match estate.alerts() {
-        Ok(alerts) if alerts.is_empty() => println!("\nno alert is active"),
+        Ok(alerts) if alerts.is_empty() => progress::show(format_args!("\nno alert is active")),
         Ok(alerts) => {
-            println!();
+            progress::show("");
             for alert in alerts {
-                println!(
+                progress::show(format_args!(
                     "alert {} is {}",
                     alert["labels"]["alertname"], alert["state"]
-                );
+                ));
             }
         }
-        Err(error) => println!("\nPrometheus does not answer: {error:#}"),
+        Err(error) => progress::show(format_args!("\nPrometheus does not answer: {error:#}")),
     }
     if let Ok(faults) = Fault::all() {
-        println!("\nfaults (cargo xtask estate break FAULT):");
+        progress::show(format_args!("\nfaults (cargo xtask estate break FAULT):"));
         for fault in faults {
-            println!("  {:<24} -> {} {}", fault.name, fault.alert, fault.summary);
+            progress::show(format_args!(
+                "  {:<24} -> {} {}",
+                fault.name, fault.alert, fault.summary
+            ));
         }
     }
     let whole = containers.iter().all(estate::Container::is_whole);

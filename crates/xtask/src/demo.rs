@@ -54,18 +54,21 @@ pub fn run(name: &str, once: bool) -> Result<ExitCode> {
 
     let proof = show(&estate, &daemon, &slack, &fault)?;
     fault.switch(&estate, Fire::Mend)?;
-    println!();
+    progress::show("");
     for line in &proof.lines {
-        println!("  {line}");
+        progress::show(format_args!("  {line}"));
     }
     if let Some(message) = slack.messages().first() {
-        println!(
+        progress::show(format_args!(
             "\nWhat people read in {} (kept current, {} updates):\n",
             message.channel, message.updates
-        );
-        message.text.lines().for_each(|line| println!("  | {line}"));
+        ));
+        message
+            .text
+            .lines()
+            .for_each(|line| progress::show(format_args!("  | {line}")));
     }
-    println!();
+    progress::show("");
     if once {
         progress::say(format_args!(
             "the estate stays up for the next time; `cargo xtask estate down{}` ends it",
@@ -79,13 +82,13 @@ pub fn run(name: &str, once: bool) -> Result<ExitCode> {
         stay::stay(&estate, &daemon, &slack)?;
     }
     if proof.holds {
-        println!("demo: cured and proved");
+        progress::show(format_args!("demo: cured and proved"));
         Ok(ExitCode::SUCCESS)
     } else {
-        println!(
+        progress::show(format_args!(
             "demo: FAILED, for want of the proof marked MISSING above; runbookd's log is {}",
             daemon.log().display()
-        );
+        ));
         Ok(ExitCode::FAILURE)
     }
 }

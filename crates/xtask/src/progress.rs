@@ -4,6 +4,8 @@
 //! so that a log file of CI reads like the terminal did.
 
 use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -22,13 +24,15 @@ fn start_of_run() -> Instant {
 
 /// One line with the time since the run began.
 pub fn say(line: impl Display) {
-    // A closed pipe must not end the work half-way, so this is no println!.
-    use std::io::Write;
-    let _ = writeln!(
-        std::io::stdout(),
+    show(format_args!(
         "[{:6.1}s] {line}",
         start_of_run().elapsed().as_secs_f64()
-    );
+    ));
+}
+
+/// One line as it is. A reader who has gone (a closed pipe) does not end the work half-way, as `println!` would.
+pub fn show(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Runs `work` under a name: says that it starts, that it goes on, and how long it took.
@@ -42,6 +46,25 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     answer
 }
 
+/// Like [`step`], with the last line of a log file beside each sign of life.
+///
+/// # Errors
+/// Those of `work`.
+pub fn step_with_log<T>(name: &str, log: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let step = Step::begin(name, Some(log.to_path_buf()));
+    let answer = work();
+    step.finish(answer.is_ok());
+    answer
+}
+
+/// The last line of a file that says something, cut to what fits a line.
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    line.unwrap_or_default().trim().chars().take(80).collect()
+}
+
 /// Something that is going on; [`step`] is the usual way to have one.
 pub struct Step {
     name: String,
@@ -53,16 +76,19 @@ impl Step {
     /// Says that it starts, and keeps saying that it goes on until it is dropped or finished.
     #[must_use]
     pub fn start(name: &str) -> Step {
+        Step::begin(name, None)
+    }
+
+    fn begin(name: &str, log: Option<PathBuf>) -> Step {
         say(format_args!("{name} ..."));
         let started = clock::now();
         let (stop, stopped) = channel();
         let label = name.to_owned();
         std::thread::spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(HEARTBEAT) {
-                say(format_args!(
-                    "{label} ... {} s",
-                    started.elapsed().as_secs()
-                ));
+                let seen = log.as_deref().map(last_line).unwrap_or_default();
+                let line = format!("{label} ... {} s  {seen}", started.elapsed().as_secs());
+                say(line.trim_end());
             }
         });
         Step {

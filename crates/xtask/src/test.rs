@@ -123,20 +123,21 @@ fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
     let in_time = match slow {
         Ok(slow) if slow.is_empty() => true,
         Ok(slow) => {
-            println!(
+            progress::show(format_args!(
                 "longer than {:.0} s, and not listed in {}:",
                 times::LIMIT,
                 times::LIST
-            );
-            slow.iter().for_each(|line| println!("    {line}"));
+            ));
+            slow.iter()
+                .for_each(|line| progress::show(format_args!("    {line}")));
             false
         }
         Err(error) => {
-            println!("the tests' times are not known: {error:#}");
+            progress::show(format_args!("the tests' times are not known: {error:#}"));
             !well
         }
     };
-    print!("{summary}");
+    progress::show(summary.trim_end());
     Ok(if well && in_time {
         ExitCode::SUCCESS
     } else {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::daemon::Daemon;
 use super::timeline::plain;
 use crate::estate::{Estate, Fault, Fire};
-use crate::{paths, slack};
+use crate::{paths, progress, slack};
 
 /// Stays until the person says `quit`.
 pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Result<()> {
@@ -24,7 +24,7 @@ pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> 
         prompt(offered, &on);
         let mut line = String::new();
         if input.lock().read_line(&mut line)? == 0 {
-            println!("no input: staying until Ctrl-C");
+            progress::show(format_args!("no input: staying until Ctrl-C"));
             loop {
                 std::thread::sleep(Duration::from_secs(3600));
             }
@@ -34,7 +34,10 @@ pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> 
             "w" | "where" => where_to_look(estate, daemon, slack)?,
             "i" | "incidents" => incidents(daemon)?,
             "f" | "faults" => faults.iter().for_each(|fault| {
-                println!("  {:<24} -> {} {}", fault.name, fault.alert, fault.summary)
+                progress::show(format_args!(
+                    "  {:<24} -> {} {}",
+                    fault.name, fault.alert, fault.summary
+                ))
             }),
             "m" | "mend" => mend(estate, &mut on)?,
             word => {
@@ -44,17 +47,19 @@ pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> 
                     faults.iter().find(|fault| fault.name == word)
                 };
                 let Some(fault) = chosen else {
-                    println!("there is no fault {word:?}; `faults` lists them");
+                    progress::show(format_args!(
+                        "there is no fault {word:?}; `faults` lists them"
+                    ));
                     continue;
                 };
                 if word.is_empty() {
                     next += 1;
                 }
                 fault.switch(estate, Fire::Break)?;
-                println!(
+                progress::show(format_args!(
                     "{} is on; {} fires in a few seconds",
                     fault.name, fault.alert
-                );
+                ));
                 on.push(fault.clone());
             }
         }
@@ -65,7 +70,7 @@ pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> 
 fn prompt(offered: Option<&Fault>, on: &[Fault]) {
     if !on.is_empty() {
         let names: Vec<&str> = on.iter().map(|fault| fault.name.as_str()).collect();
-        println!("switched on: {}", names.join(", "));
+        progress::show(format_args!("switched on: {}", names.join(", ")));
     }
     let offer = offered
         .map(|fault| format!("Enter for {} ({}), ", fault.name, fault.alert))
@@ -77,7 +82,7 @@ fn prompt(offered: Option<&Fault>, on: &[Fault]) {
 fn mend(estate: &Estate, on: &mut Vec<Fault>) -> Result<()> {
     for fault in on.drain(..) {
         fault.switch(estate, Fire::Mend)?;
-        println!("{} is off", fault.name);
+        progress::show(format_args!("{} is off", fault.name));
     }
     Ok(())
 }
@@ -85,20 +90,20 @@ fn mend(estate: &Estate, on: &mut Vec<Fault>) -> Result<()> {
 fn incidents(daemon: &Daemon) -> Result<()> {
     for incident in daemon.incidents()? {
         let how = incident["how"].as_str().unwrap_or("open");
-        println!(
+        progress::show(format_args!(
             "  {:<6} {:<10} {:<36} {}",
             plain(&incident["id"]),
             how,
             plain(&incident["runbook"]),
             plain(&incident["why"])
-        );
+        ));
     }
     Ok(())
 }
 
 fn where_to_look(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Result<()> {
     let program = paths::target().join("debug/runbookd");
-    println!("What can be looked at where:");
+    progress::show(format_args!("What can be looked at where:"));
     for (what, place) in [
         (
             "the incident",
@@ -129,7 +134,7 @@ fn where_to_look(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Re
         ),
         ("runbookd's log", daemon.log().display().to_string()),
     ] {
-        println!("  {what:<20} {place}");
+        progress::show(format_args!("  {what:<20} {place}"));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::daemon::Daemon;
 use super::proof::Before;
 use crate::estate::{Estate, Fault};
-use crate::{clock, slack};
+use crate::{clock, progress, slack};
 
 /// All of it must be over by then.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -44,7 +44,7 @@ pub(super) struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     pub(super) fn begin(fault: &'a Fault) -> Timeline<'a> {
-        println!("\n{:>8}  {:<13} what", "time", "who");
+        progress::show(format_args!("\n{:>8}  {:<13} what", "time", "who"));
         Timeline {
             fault,
             zero: clock::wall_millis(),
@@ -149,7 +149,7 @@ impl<'a> Timeline<'a> {
             reason = "milliseconds of a demo fit a double"
         )]
         let seconds = (at - self.zero) as f64 / 1000.0;
-        println!("{seconds:>7.2}s  {who:<13} {what}");
+        progress::show(format_args!("{seconds:>7.2}s  {who:<13} {what}"));
     }
 }
 

@@ -46,12 +46,13 @@ pub fn ensure_base(engine: &Engine) -> Result<()> {
     }
     let scratch = Scratch::new("debootstrap")?;
     let tree = scratch.join("root");
-    progress::step("debootstrap (about 40 s)", || {
+    let log = paths::memory()?.join("debootstrap.log");
+    progress::step_with_log("debootstrap (about 40 s)", &log, || {
         command::logged(
             Command::new("debootstrap")
                 .args(["--variant=minbase", "bookworm"])
                 .arg(&tree),
-            &paths::memory()?.join("debootstrap.log"),
+            &log,
         )
     })?;
     progress::step(&format!("importing {BASE}"), || {

@@ -34,8 +34,8 @@ pub fn ensure_images(engine: &Engine) -> Result<()> {
         "building the estate's images ({} of them, minutes when new)",
         images.len()
     );
-    progress::step(&step, || {
-        let log = paths::memory()?.join("build.log");
+    let log = paths::memory()?.join("build.log");
+    progress::step_with_log(&step, &log, || {
         command::logged(estate.compose().arg("build"), &log)
             .with_context(|| format!("on {BASE}; all of it is in {}", log.display()))
     })?;

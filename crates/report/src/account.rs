@@ -56,7 +56,7 @@ fn cause(trigger: &Trigger) -> String {
             let said = said.map(|words| format!(": {}", inert(words, 300))).unwrap_or_default();
             format!("the alert {}{said}", inert(alert.name(), NAME))
         }
-        Trigger::Person { by, words } => format!("{} said: {}", inert(by, NAME), inert(words, SENTENCE)),
+        Trigger::Person { by, words } => format!("the report of {}: {}", inert(by, NAME), inert(words, SENTENCE)),
         Trigger::Clock { entry } => format!("the calendar entry {}", inert(entry, NAME)),
     }
 }
@@ -86,6 +86,7 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
                     touched: touched.collect(),
                     started: step.at,
                     reply: None,
+                    became: None,
                     settled: None,
                     landed: None,
                     settled_at: None,
@@ -111,6 +112,7 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
                         Verdict::Unknowable(why) => (None, why),
                     };
                     act.landed = landed;
+                    act.became = Some(words::verdict(act.purpose, verdict).to_lowercase());
                     act.settled = Some(inert(why, SENTENCE));
                     act.settled_at = Some(step.at);
                 }
@@ -121,7 +123,8 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
     acts
 }
 
-// Before: what was seen last when the first order was started. After: what the last look at the effect saw.
+// Before: what was seen last when the first order was started. After: what the last verification saw, and where it did not come to
+// one, what was seen last.
 fn proof(incident: &Incident, steps: &[Step<'_>]) -> Proof {
     let first = steps.iter().position(|step| matches!(step.event, Event::ActionStarted { .. }));
     let last_seen = |steps: &[Step<'_>]| -> Option<Findings> {
@@ -130,8 +133,17 @@ fn proof(incident: &Incident, steps: &[Step<'_>]) -> Proof {
             _ => None,
         })
     };
+    let last_judged = |steps: &[Step<'_>]| -> Option<Findings> {
+        steps.iter().rev().find_map(|step| match step.event {
+            Event::Verified { findings, .. } | Event::NotVerified { findings, .. } => Some(findings.clone()),
+            _ => None,
+        })
+    };
     let (before, after) = match first {
-        Some(first) => (last_seen(steps.get(..first).unwrap_or(&[])), last_seen(steps.get(first..).unwrap_or(&[]))),
+        Some(first) => {
+            let (before, after) = steps.split_at(first);
+            (last_seen(before), last_judged(after).or_else(|| last_seen(after)))
+        }
         None => (last_seen(steps), None),
     };
     let done = incident.attempts.iter().rev().find(|attempt| attempt.order.purpose == Purpose::Do);

@@ -27,6 +27,13 @@ pub(crate) fn deciding(runbook: &Runbook, remedy: Option<&Remedy>) -> BTreeSet<S
     paths
 }
 
+/// The fields that decide about any rung.
+pub(crate) fn deciding_at_all(runbook: &Runbook) -> BTreeSet<String> {
+    let mut paths = deciding(runbook, None);
+    paths.extend(runbook.remedies.iter().flat_map(|remedy| deciding(runbook, Some(remedy))));
+    paths
+}
+
 /// The row of the table of fields for `look.field`, where the runbook has such a look and the probe such a field.
 pub(crate) fn field(runbook: &Runbook, path: &str) -> Option<&'static Field> {
     let (look, name) = path.split_once('.')?;
@@ -66,6 +73,7 @@ fn number_in(number: f64, unit: &str) -> String {
         "bytes" => bytes(number),
         "seconds" => format!("{} s", short(number)),
         "" | "code" | "ratio" => short(number),
+        unit if number == 1.0 => format!("1 {}", unit.trim_end_matches('s')),
         unit => format!("{} {unit}", short(number)),
     }
 }
@@ -115,6 +123,7 @@ mod tests {
             (Value::Number(0.699_99), "share", "70 %"),
             (Value::Number(0.6994), "share", "69.94 %"),
             (Value::Number(14.0), "sessions", "14 sessions"),
+            (Value::Number(1.0), "sessions", "1 session"),
             (Value::Number(1_610_612_736.0), "bytes", "1.5 GiB"),
             (Value::Number(0.25), "seconds", "0.25 s"),
             (Value::Number(503.0), "code", "503"),

@@ -47,6 +47,7 @@ pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner)
     {
         draft.line(&Prose::of("It says: ").code(said));
     }
+    draft.line(&Prose::of("What runbookd has for it: ").say(&report.summary).stop());
     for (index, line) in done(&report).iter().enumerate() {
         if index == 0 { draft.heading(line) } else { draft.line(line) }
     }
@@ -107,7 +108,17 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
             }
         }
         Stage::Sustaining { since } => {
-            Prose::new().strong("Helped").say(format!(" at {}; the effect lasts and will be ended.", moment(*since, near)))
+            let line = Prose::new().strong("Helped").say(format!(" at {}; the effect lasts", moment(*since, near)));
+            let steps = incident.remedy().map(|remedy| remedy.steps.as_slice()).unwrap_or_default();
+            let until = steps.iter().rev().find_map(|step| step.until.as_ref());
+            let line = match until {
+                Some(until) => line.say(" until ").code(until.source()),
+                None => line,
+            };
+            match steps.iter().filter_map(|step| step.at_most_for).max() {
+                Some(most) => line.say(format!(", for {most} at most.")),
+                None => line.say(", and is then ended."),
+            }
         }
         Stage::Closing { how, why } | Stage::Closed { how, why } => {
             // Not the last event's stamp: a note written afterwards must not change how long it took.
@@ -170,17 +181,11 @@ fn done(report: &Report) -> Vec<Prose> {
     }
     for act in report.acts.iter().skip(hidden) {
         let sort = act.touched.first().map_or("thing", |touched| words::sort(&touched.identity));
-        let verb = match (act.purpose, act.settled.is_some()) {
-            (purpose, false) => words::started(purpose),
-            (Purpose::Do, true) => "Did",
-            (Purpose::Undo, true) => "Undid",
-            (Purpose::End, true) => "Ended",
-        };
-        let line = Prose::of(format!("{verb} #{} ", act.number)).code(&act.action).say(" on ").code(&act.target);
+        let line = Prose::of(format!("{} #{} ", words::started(act.purpose), act.number)).code(&act.action).say(" on ").code(&act.target);
         let line = line.say(format!(", {}: ", words::count(act.count, sort)));
-        lines.push(match (&act.settled, act.landed) {
-            (Some(why), _) => line.say(why),
-            (None, _) => line.say("not settled yet"),
+        lines.push(match (&act.became, &act.settled) {
+            (Some(became), Some(why)) => line.strong(became).say(", ").say(why),
+            _ => line.say("not settled yet"),
         });
     }
     lines

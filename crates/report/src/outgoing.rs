@@ -22,6 +22,8 @@ use crate::words::Manner;
 
 /// After so many unknown ends in a row it is posted without a look, once: where looking never works, news would never arrive.
 const DOUBTS: u32 = 5;
+/// At most so many replies are rendered at a time.
+const AT_ONCE: usize = 20;
 /// How often a headline that was deleted is posted anew.
 const REPOSTS: u32 = 3;
 
@@ -66,6 +68,7 @@ pub struct Outgoing {
 
 /// What was said about an incident. Kept beside its events.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sent {
     /// Where its message is: Slack's id of the channel.
     pub channel: Option<String>,
@@ -131,7 +134,7 @@ impl Sent {
 }
 
 /// What is to be sent next about an incident, in order; empty when everything is said. Replies need the incident's message, so as
-/// long as that is not there it is the only one.
+/// long as that is not there it is the only one; and of many replies only the next few are rendered.
 pub fn outgoing(incident: &Incident, events: &[(Stamp, Event)], already: &Sent, manner: &Manner) -> Vec<Outgoing> {
     let make = |kind: Kind, key: String, seq: u64, message: Message, loud: bool| Outgoing {
         incident: incident.id,
@@ -156,11 +159,14 @@ pub fn outgoing(incident: &Incident, events: &[(Stamp, Event)], already: &Sent, 
         return due;
     }
     let is_new = |seq: u64| already.through.is_none_or(|through| seq > through);
-    for entry in story(incident, events, manner) {
-        if is_new(entry.key) {
-            let message = entry.message(incident, manner);
-            due.push(make(Kind::Thread, entry.key.to_string(), entry.key, message, entry.loud));
-        }
+    let mut new = story(incident, events, manner);
+    new.retain(|entry| is_new(entry.key));
+    for entry in new.iter().take(AT_ONCE) {
+        let message = entry.message(incident, manner);
+        due.push(make(Kind::Thread, entry.key.to_string(), entry.key, message, entry.loud));
+    }
+    if new.len() > AT_ONCE {
+        return due;
     }
     let closing = (0_u64..).zip(events).find(|(_, (_, event))| matches!(event, Event::Closed { .. }));
     if let Some((seq, (_, Event::Closed { how, .. }))) = closing

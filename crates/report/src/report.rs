@@ -89,7 +89,9 @@ pub struct Act {
     pub started: Stamp,
     /// What the call replied. Never the proof.
     pub reply: Option<String>,
-    /// What the look afterwards said, in words; nothing while it is in doubt.
+    /// What became of it by the look afterwards, in a few words; nothing while it is in doubt.
+    pub became: Option<String>,
+    /// What that look said; nothing while it is in doubt.
     pub settled: Option<String>,
     /// Whether the look says that it landed, at least in part.
     pub landed: Option<bool>,

@@ -70,8 +70,13 @@ fn proof(report: &Report) -> Vec<Prose> {
     let mut lines = Vec::new();
     match (proof.held, proof.since) {
         (Some(true), since) => {
-            let since = since.map(|since| format!(" holds since {}", moment(since, report.times.opened))).unwrap_or_default();
-            lines.push(Prose::of("Proved: ").code(&proof.condition).say(since));
+            let held = match (since, report.times.verified) {
+                (Some(since), Some(verified)) => {
+                    format!(" held for {}, from {}", words::span(verified.since(since)), moment(since, report.times.opened))
+                }
+                _ => " held".to_owned(),
+            };
+            lines.push(Prose::of("Proved: ").code(&proof.condition).say(held));
         }
         (Some(false), _) => lines.push(Prose::of("Not proved: ").code(&proof.condition).say(" did not hold")),
         (None, _) if report.acts.is_empty() => {}
@@ -93,22 +98,20 @@ fn proof(report: &Report) -> Vec<Prose> {
 fn done(report: &Report, act: &Act, detail: Detail) -> Vec<Prose> {
     let verb = match act.purpose {
         Purpose::Do => "",
-        Purpose::Undo => "undone: ",
-        Purpose::End => "ended: ",
+        Purpose::Undo => "to undo: ",
+        Purpose::End => "to end: ",
     };
     let line = Prose::of(format!("#{} {verb}", act.number)).code(&act.action).say(" on ").code(&act.target);
     let sort = act.touched.first().map_or("thing", |touched| words::sort(&touched.identity));
     let line = line.say(format!(", {} at {}", words::count(act.count, sort), moment(act.started, report.times.opened)));
     let line = if act.remedy.is_empty() { line } else { line.say(" (").say(&act.remedy).say(")") };
-    let line = match (&act.settled, act.landed) {
-        (Some(why), Some(true)) => line.say(": landed, ").say(why),
-        (Some(why), Some(false)) => line.say(": did not land, ").say(why),
-        (Some(why), None) => line.say(": cannot be known, ").say(why),
-        (None, _) => line.say(": in doubt, no look has settled it"),
+    let line = match (&act.became, &act.settled) {
+        (Some(became), Some(why)) => line.say(format!(": {became}, ")).say(why),
+        _ => line.say(": in doubt, no look has settled it"),
     };
     let exact = |touched: &crate::report::Touched| match touched.words.as_str() {
-        "" => words::exactly(&touched.identity),
-        words => format!("{} ({words})", words::exactly(&touched.identity)),
+        seen if seen.is_empty() || seen == words::exactly(&touched.identity) => words::exactly(&touched.identity),
+        seen => format!("{} ({seen})", words::exactly(&touched.identity)),
     };
     let mut lines = vec![line];
     match detail {

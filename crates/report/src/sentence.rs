@@ -27,8 +27,7 @@ const NAMED: usize = 12;
 /// What is said about one event.
 pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) -> (Voice, Prose) {
     let remedy = incident.runbook.remedies.get(step.rung);
-    let paths = figures::deciding(&incident.runbook, remedy);
-    let seen = |findings| figures::line(&incident.runbook, &paths, findings);
+    let seen = |findings| figures::line(&incident.runbook, &figures::deciding(&incident.runbook, remedy), findings);
     let rung = remedy.map_or_else(|| format!("remedy {}", step.rung + 1), |remedy| remedy.name.clone());
     match step.event {
         Event::Opened(opening) => {
@@ -52,7 +51,11 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         }
         Event::Stopped { why } => (Voice::Follow, Prose::of("Stopped by a person: ").say(why).stop()),
         Event::Noted { by, words } => (Voice::Follow, Prose::new().code(by).say(" noted: ").code(words).stop()),
-        Event::Looked { findings } => (Voice::Detail, Prose::of("Looked: ").join(seen(findings)).say(".")),
+        Event::Looked { findings } => {
+            // Which rung comes next is not decided yet.
+            let line = figures::line(&incident.runbook, &figures::deciding_at_all(&incident.runbook), findings);
+            (Voice::Detail, Prose::of("Looked: ").join(line).say("."))
+        }
         Event::Stale { why } => (Voice::Detail, Prose::of("Looks again: ").say(why).stop()),
         Event::Waits { on: Waiting::Person(ask), until, why, .. } => {
             let lines = Prose::of("Asks a person, until ").strong(words::moment(*until, step.at)).say(": ");
@@ -102,13 +105,9 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             Reply::NoAnswer(words) => (Voice::Follow, Prose::of("The call got no answer: ").code(words).say(". A look settles it.")),
         },
         Event::Settled { verdict, .. } => {
-            let (word, why) = match verdict {
-                Verdict::Landed(why) => ("Landed: ", why),
-                Verdict::Partly(why) => ("Landed in part: ", why),
-                Verdict::NotLanded(why) => ("Did not land: ", why),
-                Verdict::Unknowable(why) => ("Whether it landed cannot be known: ", why),
-            };
-            (Voice::Follow, Prose::new().strong(word.trim_end()).say(" ").say(why).stop())
+            let (Verdict::Landed(why) | Verdict::Partly(why) | Verdict::NotLanded(why) | Verdict::Unknowable(why)) = verdict;
+            let word = format!("{}:", words::verdict(step.purpose, verdict));
+            (Voice::Follow, Prose::new().strong(word).say(" ").say(why).stop())
         }
         Event::Verified { findings, since } => {
             let held = words::span(step.at.since(*since));

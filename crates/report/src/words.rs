@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runbook::incident::{Aim, Ask, How, Incident, IncidentId};
 use runbook::identity::{Identity, Selection};
-use runbook::order::{Order, Purpose};
+use runbook::order::{Order, Purpose, Verdict};
 use runbook::time::Stamp;
 
 use crate::prose::Prose;
@@ -125,6 +125,22 @@ pub(crate) const fn started(purpose: Purpose) -> &'static str {
         Purpose::Do => "Started",
         Purpose::Undo => "Started to undo",
         Purpose::End => "Started to end",
+    }
+}
+
+/// What became of an order, for what it was for.
+pub(crate) const fn verdict(purpose: Purpose, verdict: &Verdict) -> &'static str {
+    match (verdict, purpose) {
+        (Verdict::Unknowable(_), _) => "Cannot be known",
+        (Verdict::Landed(_), Purpose::Do) => "Landed",
+        (Verdict::Landed(_), Purpose::Undo) => "Undone",
+        (Verdict::Landed(_), Purpose::End) => "Ended",
+        (Verdict::Partly(_), Purpose::Do) => "Landed in part",
+        (Verdict::Partly(_), Purpose::Undo) => "Undone in part",
+        (Verdict::Partly(_), Purpose::End) => "Ended in part",
+        (Verdict::NotLanded(_), Purpose::Do) => "Did not land",
+        (Verdict::NotLanded(_), Purpose::Undo) => "Not undone",
+        (Verdict::NotLanded(_), Purpose::End) => "Not ended",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use runbook::action::{Action, IdleState, PostgresAction, TerminateIdle};
+use runbook::action::{Action, IdleState, PostgresAction, RehearsalAction, TerminateIdle};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::{Condition, Value};
@@ -11,7 +11,7 @@ use runbook::finding::{Finding, Findings, Seen, Subject};
 use runbook::identity::{Identity, Selection};
 use runbook::incident::*;
 use runbook::order::{Order, Purpose, Verdict};
-use runbook::probe::{PostgresProbe, Probe, Sessions};
+use runbook::probe::{PostgresProbe, Probe, RehearsalProbe, Sessions};
 use runbook::target::{Kind, TargetId, TargetSelector};
 use runbook::time::{Span, Stamp};
 
@@ -223,7 +223,109 @@ pub(super) fn handed_over(words: &str) -> Sample {
         .then(90_300, Event::Closed { how: How::HandedOver, why: "no remedy is left; the last one: it does not apply".to_owned() + words })
 }
 
+/// A person said no.
+pub(super) fn denied(words: &str) -> Sample {
+    let answer = Answer::Denied { by: format!("ann{words}"), why: format!("not during the release{words}") };
+    asking(words)
+        .then(60_000, Event::Answered { ask: "q7f3k9".into(), answer })
+        .then(60_010, Event::Closed { how: How::Denied, why: format!("ann{words} said no: not during the release{words}") })
+}
+
+fn rehearsal(words: &str, lasting: bool) -> Sample {
+    let target = TargetId { kind: Kind::Rehearsal, name: "ledger".into() };
+    let step = |key: &str| {
+        let action = RehearsalAction { key: key.into(), undo: !lasting, lasting, destroys_data: false, fails: false, undo_fails: false };
+        let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
+        Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None }
+    };
+    let mut runbook = Runbook::clone(&runbook(words));
+    runbook.name = format!("rehearsal{words}");
+    runbook.target = TargetSelector::Named(target.clone());
+    runbook.look = BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]);
+    runbook.require = Condition::parse("ledger.broken").unwrap();
+    let verify = Verify { until: Condition::parse("!ledger.broken").unwrap(), within: Span::secs(60), hold: Span::secs(1) };
+    let steps = if lasting { vec![step("a")] } else { vec![step("a"), step("b")] };
+    runbook.remedies = vec![Remedy { name: format!("write{words}"), when: None, mode: None, steps, verify }];
+    let trigger = Trigger::Person { by: format!("ann{words}"), words: format!("the ledger is broken{words}") };
+    let opening = Opening { runbook: runbook.name.clone(), target, trigger, config: "c0ffee".into() };
+    let at = Stamp::from_millis(NIGHT);
+    let incident = Incident::open(IncidentId(42), Arc::new(runbook), at, &opening);
+    Sample { incident, events: vec![(at, Event::Opened(opening))] }
+}
+
+fn ledger(at: i64, broken: bool, effects: f64) -> Finding {
+    let fields = BTreeMap::from([("broken".to_owned(), Value::Flag(broken)), ("effects".to_owned(), Value::Number(effects))]);
+    let seen = Seen::Known { fields, subjects: vec![] };
+    Finding { probe: "rehearsal.ledger".into(), at: Stamp::from_millis(NIGHT + at), seen }
+}
+
+fn ledgers(at: i64, broken: bool, effects: f64) -> Findings {
+    Findings { looks: BTreeMap::from([("ledger".to_owned(), ledger(at, broken, effects))]) }
+}
+
+impl Sample {
+    // A look, an order for the given step, and what a look said about it.
+    fn does(self, at: i64, purpose: Purpose, step: usize, verdict: Verdict) -> Self {
+        let action = self.incident.runbook.remedies[0].steps[step].action.clone();
+        let Action::Rehearsal(rehearsal) = &action else { panic!("a rehearsal is wanted") };
+        let selection = Selection::of([Identity::Rehearsal(rehearsal.key.clone())]).unwrap();
+        let order = Order { purpose, action, target: self.incident.target.clone(), selection };
+        self.then(at, Event::Looked { findings: ledgers(at, true, 0.0) })
+            .then(at + 10, started(at + 10, order))
+            .then(at + 30_000, Event::Settled { verdict, finding: ledger(at + 29_990, true, 1.0) })
+    }
+}
+
+/// Two steps that did not help, and the first undo failed.
+pub(super) fn stuck(words: &str) -> Sample {
+    let no = Event::NotVerified { findings: ledgers(130_000, true, 2.0), why: format!("it is still broken{words}"), unseen: false };
+    rehearsal(words, false)
+        .does(100, Purpose::Do, 0, Verdict::Landed("a is in the ledger".into()))
+        .does(40_000, Purpose::Do, 1, Verdict::Landed("b is in the ledger".into()))
+        .then(130_000, no)
+        .does(131_000, Purpose::Undo, 1, Verdict::NotLanded(format!("b is still in force{words}")))
+        .then(170_000, Event::Closed { how: How::Stuck, why: format!("undoing rehearsal.effect failed: b is still in force{words}") })
+}
+
+/// It helped, and the effect lasts.
+pub(super) fn sustaining(words: &str) -> Sample {
+    let since = Stamp::from_millis(NIGHT + 40_000);
+    rehearsal(words, true)
+        .does(100, Purpose::Do, 0, Verdict::Landed(format!("a is in the ledger{words}")))
+        .then(42_000, Event::Verified { findings: ledgers(41_990, false, 1.0), since })
+}
+
+/// And was ended.
+pub(super) fn ended(words: &str) -> Sample {
+    sustaining(words)
+        .then(100_000, Event::EndDue { why: format!("`ledger.effects > 3` holds{words}"), findings: ledgers(99_990, false, 4.0) })
+        .does(100_100, Purpose::End, 0, Verdict::Landed(format!("a is no longer in force{words}")))
+        .then(131_000, Event::Closed { how: How::Cured, why: format!("verified, and every lasting effect has been ended{words}") })
+}
+
+/// Another incident holds the target, and then a silence stops it.
+pub(super) fn held(words: &str) -> Sample {
+    let until = Stamp::from_millis(NIGHT + 60_000);
+    let on = Waiting::Held { by: IncidentId(41) };
+    let why = format!("INC-41 is acting on postgres/main{words}");
+    opened(words)
+        .then(90, Event::Looked { findings: sessions(80, 0.93, 100..119, words) })
+        .then(130, Event::Waits { until, on, why, gates: gates(&[("hold", "INC-41 has it")]) })
+}
+
+/// Stopped by a silence.
+pub(super) fn stopped(words: &str) -> Sample {
+    let why = format!("ann{words} silenced the alert{words}");
+    held(words)
+        .then(5_000, Event::Stopped { why: why.clone() })
+        .then(5_010, Event::Looked { findings: sessions(5_005, 0.93, 100..119, words) })
+        .then(5_020, Event::Ending { how: How::Stopped, why: why.clone(), gates: gates(&[("stop", "a person stopped it")]) })
+        .then(5_030, Event::Closed { how: How::Stopped, why })
+}
+
 /// All of them.
 pub(super) fn all(words: &str) -> Vec<Sample> {
-    vec![opened(words), acting(words), cured(words), asking(words), unanswered(words), handed_over(words)]
+    let makers =
+        [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped];
+    makers.iter().map(|make| make(words)).collect()
 }

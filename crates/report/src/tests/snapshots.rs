@@ -26,9 +26,10 @@ fn shown(message: &Message) -> String {
 }
 
 /// Every snapshot, by its file's name; [`no_snapshot_is_dead`] compares.
-const ALL: [&str; 12] = [
-    "explain_handed_over", "headline_acting", "headline_asking", "headline_cured", "headline_handed_over", "headline_hostile", "list",
-    "message_as_json", "report_cured", "report_handed_over", "show_handed_over", "story_handed_over",
+const ALL: [&str; 19] = [
+    "explain_handed_over", "headline_acting", "headline_asking", "headline_cured", "headline_denied", "headline_handed_over",
+    "headline_held", "headline_hostile", "headline_stuck", "headline_sustaining", "list", "message_as_json", "report_cured",
+    "report_handed_over", "report_stopped", "report_stuck", "show_handed_over", "story_ended", "story_handed_over",
 ];
 
 fn check(name: &str, text: String) {
@@ -48,6 +49,10 @@ fn headlines() {
     check("headline_asking", head(&samples::asking("")));
     check("headline_cured", head(&samples::cured("")));
     check("headline_handed_over", head(&samples::handed_over("")));
+    check("headline_denied", head(&samples::denied("")));
+    check("headline_held", head(&samples::held("")));
+    check("headline_stuck", head(&samples::stuck("")));
+    check("headline_sustaining", head(&samples::sustaining("")));
     check("headline_hostile", head(&samples::asking(" <!channel> <https://evil|Approve> `x` \u{202e}*b* & \n")));
 }
 
@@ -56,6 +61,9 @@ fn reports() {
     let cured = samples::cured("");
     let report = final_report(&cured.incident, &cured.events, &manner());
     check("report_cured", format!("{}\n\n{}", shown(&report.message(&manner())), report.text()));
+    for (name, sample) in [("report_stuck", samples::stuck("")), ("report_stopped", samples::stopped(""))] {
+        check(name, final_report(&sample.incident, &sample.events, &manner()).text());
+    }
     let over = samples::handed_over("");
     let report = final_report(&over.incident, &over.events, &manner());
     check("report_handed_over", format!("{}\n\n{}", shown(&report.message(&manner())), serde_json::to_string_pretty(&report.json().unwrap()).unwrap()));
@@ -63,10 +71,13 @@ fn reports() {
 
 #[test]
 fn stories() {
-    let over = samples::handed_over("");
-    let entries = story(&over.incident, &over.events, &manner());
-    let lines = entries.iter().map(|entry| format!("{}{} {}", entry.key, if entry.loud { "!" } else { "" }, shown(&entry.message(&over.incident, &manner()))));
-    check("story_handed_over", lines.collect::<Vec<_>>().join("\n"));
+    for (name, sample) in [("story_handed_over", samples::handed_over("")), ("story_ended", samples::ended(""))] {
+        let entries = story(&sample.incident, &sample.events, &manner());
+        let line = |entry: &crate::ThreadEntry| {
+            format!("{}{} {}", entry.key, if entry.loud { "!" } else { "" }, shown(&entry.message(&sample.incident, &manner())))
+        };
+        check(name, entries.iter().map(line).collect::<Vec<_>>().join("\n"));
+    }
 }
 
 #[test]

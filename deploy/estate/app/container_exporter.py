@@ -1,7 +1,7 @@
 """Memory and CPU of this project's containers under cAdvisor's metric names: names from the Engine, numbers from control groups.
 
 cAdvisor is not in Debian; the alert rules written for it should hold here unchanged. Only what they read is exported:
-working set (usage less inactive file cache, as cAdvisor computes it), memory limit (0 = none) and CPU seconds.
+working set (usage less inactive file cache, as cAdvisor computes it), memory limit (0 = none), CPU seconds and CPU quota.
 The Engine's own statistics would do, but take up to a second per container, longer than a drill's scrape may. It looks only at containers of the Compose project named by COMPOSE_PROJECT, or of every project when that is empty.
 """
 import http.client
@@ -87,21 +87,25 @@ def control_group(controller, container):
 
 
 def measure(container):
-    """(working set, limit, CPU seconds) of one container, from control groups of version 1 or 2."""
+    """(working set, limit, CPU seconds, quota and period in microseconds), from control groups of version 1 or 2."""
     if os.path.isdir(os.path.join(CONTROL_GROUPS, "memory")):
         memory, cpu = control_group("memory", container), control_group("cpuacct", container)
         usage = number(f"{memory}/memory.usage_in_bytes")
         cache = field(f"{memory}/memory.stat", "total_inactive_file")
         limit = number(f"{memory}/memory.limit_in_bytes")
         seconds = number(f"{cpu}/cpuacct.usage") / 1e9
+        schedule = control_group("cpu", container)
+        quota, period = number(f"{schedule}/cpu.cfs_quota_us"), number(f"{schedule}/cpu.cfs_period_us")
     else:
         folder = control_group("", container)
         usage = number(f"{folder}/memory.current")
         cache = field(f"{folder}/memory.stat", "inactive_file")
         limit = number(f"{folder}/memory.max")
         seconds = field(f"{folder}/cpu.stat", "usage_usec") / 1e6
+        with open(f"{folder}/cpu.max") as file:
+            quota, period = (int(word) if word.isdigit() else 0 for word in file.read().split())
     # Without a limit version 1 shows the largest number of pages there is.
-    return max(usage - cache, 0), limit if limit < 1 << 60 else 0, seconds
+    return max(usage - cache, 0), limit if limit < 1 << 60 else 0, seconds, quota, period
 
 
 def render():
@@ -110,10 +114,10 @@ def render():
         listed = containers(engine)
     finally:
         engine.close()
-    rows = {"memory": [], "limit": [], "cpu": []}
+    rows = {"memory": [], "limit": [], "cpu": [], "quota": [], "period": []}
     for container in listed:
         try:
-            working_set, limit, seconds = measure(container["Id"])
+            working_set, limit, seconds, quota, period = measure(container["Id"])
         except OSError:
             continue  # it ended between the list and the look
         labels = "{id=%s,image=%s,name=%s,container_label_com_docker_compose_project=%s,container_label_com_docker_compose_service=%s}" % (
@@ -126,10 +130,15 @@ def render():
         rows["memory"].append(f"container_memory_working_set_bytes{labels} {working_set}")
         rows["limit"].append(f"container_spec_memory_limit_bytes{labels} {limit}")
         rows["cpu"].append(f"container_cpu_usage_seconds_total{labels} {seconds}")
+        if quota:  # cAdvisor shows these two only where there is a quota
+            rows["quota"].append(f"container_spec_cpu_quota{labels} {quota}")
+            rows["period"].append(f"container_spec_cpu_period{labels} {period}")
     return "\n".join(
         ["# TYPE container_memory_working_set_bytes gauge", *rows["memory"]]
         + ["# TYPE container_spec_memory_limit_bytes gauge", *rows["limit"]]
-        + ["# TYPE container_cpu_usage_seconds_total counter", *rows["cpu"], ""]
+        + ["# TYPE container_cpu_usage_seconds_total counter", *rows["cpu"]]
+        + ["# TYPE container_spec_cpu_quota gauge", *rows["quota"]]
+        + ["# TYPE container_spec_cpu_period gauge", *rows["period"], ""]
     ).encode()
 
 

@@ -1,0 +1,4 @@
+//! What several tests share: servers in the place of neighbours that cannot be run here.
+
+pub mod slack_rules;
+pub mod slack_standin;

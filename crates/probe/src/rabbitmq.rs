@@ -1,5 +1,5 @@
 //! `rabbitmq.answering`: AMQP and the management API, side by side, because either can be down alone. Deliberately not
-//! `aliveness-test`: it has been a no-op since 3.8 declared it deprecated.
+//! `aliveness-test`: it publishes a message, and newer brokers answer it without doing anything.
 
 use std::time::Duration;
 

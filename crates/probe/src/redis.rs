@@ -1,4 +1,4 @@
-//! Looks at Redis: timed PINGs and INFO. Why never more: KEYS, big SCANs and MEMORY DOCTOR stop the one thread that serves
+//! Looks at Redis: timed PINGs and INFO. Why never more: KEYS and scans of everything stop the one thread that serves
 //! everybody. A server that loads its data answers INFO and refuses PING, so INFO is asked first.
 
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use connect::{Held, Looking};
+use connect::Looking;
 use runbook::identity::Selection;
 use runbook::target::Target;
 use serde_json::Value as Json;
@@ -24,15 +24,15 @@ SELECT to_json(s)::text FROM (
     JOIN pg_stat_activity AS a ON a.pid = w.pid AND a.backend_start = w.backend_start
    ORDER BY a.state_change LIMIT 1000) AS s";
 
+/// The locks that the sessions hold or wait for, and whoever waits for one of them.
 const LOCKS: &str = "\
-SELECT to_json(l)::text FROM (
+SELECT to_json(l)::text AS row FROM (
   SELECT l.pid, l.locktype, l.mode, l.granted, l.database, l.relation,
          CASE WHEN l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
               THEN l.relation::regclass::text END AS relation_name,
          l.virtualtransaction, l.transactionid::text
-    FROM pg_locks AS l WHERE l.pid = ANY($1::int4[]) ORDER BY l.pid LIMIT 1000) AS l";
-
-const BLOCKED: &str = "\
+    FROM pg_locks AS l WHERE l.pid = ANY($1::int4[]) ORDER BY l.pid LIMIT 1000) AS l
+UNION ALL
 SELECT to_json(b)::text FROM (
   SELECT a.pid, a.usename, a.application_name, a.state, a.query_start, pg_blocking_pids(a.pid) AS blocked_by
     FROM pg_stat_activity AS a
@@ -56,17 +56,9 @@ pub(crate) async fn capture(
     };
     let answer = sqlx::query_scalar::<_, String>(SESSIONS).bind(&pids).bind(starts).fetch_all(held.ask()).await;
     let sessions = held.answered(answer).map_err(|error| error.words).and_then(|rows| document("sessions", &rows));
-    let locks = locks(&mut held, &pids).await;
+    let answer = sqlx::query_scalar::<_, String>(LOCKS).bind(pids).fetch_all(held.ask()).await;
+    let locks = held.answered(answer).map_err(|error| error.words).and_then(|rows| document("locks", &rows));
     vec![named("sessions", sessions), named("locks", locks)]
-}
-
-async fn locks(held: &mut Held<'_>, pids: &[i32]) -> Result<Vec<u8>, String> {
-    let mut rows = Vec::new();
-    for statement in [LOCKS, BLOCKED] {
-        let answer = sqlx::query_scalar::<_, String>(statement).bind(pids).fetch_all(held.ask()).await;
-        rows.extend(held.answered(answer).map_err(|error| error.words)?);
-    }
-    document("locks", &rows)
 }
 
 /// Rows as one JSON document, statements redacted, and as many rows as fit.

@@ -1,0 +1,271 @@
+//! Alertmanager's configuration: does a receiver deliver to us whole, do routes lead to it, and do people still hear of
+//! things. Facts about routing and delivery are Alertmanager's own (dispatch/route.go, docs/configuration.md): children are
+//! tried in order, a match without `continue` ends it, and a parent's receiver counts only where no child matched.
+
+use runbook::Span;
+use runbook::matcher::{Matcher, Op};
+use serde::Deserialize;
+
+use super::Certainty;
+use super::rules::Rule;
+use crate::config::Loaded;
+use crate::config::complaint::Severity;
+use crate::config::yaml::{Bytes, Document, Entries, Kind, Placed, Raw, Reader};
+
+/// The path under which runbookd takes deliveries.
+const OUR_PATH: &str = "/webhook/alertmanager";
+/// Alertmanager's own, where a file says nothing.
+const USUAL_GROUP_INTERVAL: Span = Span::secs(300);
+
+#[derive(Deserialize)]
+struct WrittenFile {
+    route: Option<Placed<WrittenRoute>>,
+    receivers: Option<Placed<Vec<Placed<Raw>>>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenRoute {
+    receiver: Option<Placed<String>>,
+    matchers: Option<Placed<Vec<Placed<String>>>>,
+    #[serde(rename = "match")]
+    equal: Option<Placed<Entries<Placed<String>>>>,
+    match_re: Option<Placed<Entries<Placed<String>>>>,
+    #[serde(rename = "continue")]
+    goes_on: Option<Placed<bool>>,
+    group_interval: Option<Placed<Span>>,
+    routes: Option<Placed<Vec<Placed<WrittenRoute>>>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenReceiver {
+    name: Option<Placed<String>>,
+    webhook_configs: Option<Placed<Vec<Placed<WrittenWebhook>>>>,
+}
+
+#[derive(Deserialize)]
+struct WrittenWebhook {
+    url: Option<Placed<String>>,
+    url_file: Option<Placed<String>>,
+    send_resolved: Option<Placed<bool>>,
+    max_alerts: Option<Placed<u64>>,
+    http_config: Option<Placed<Raw>>,
+}
+
+/// A receiver that delivers to us.
+struct Ours {
+    name: String,
+    /// It tells somebody else as well.
+    tells_others: bool,
+}
+
+/// Checks the file; complaints go on its list.
+pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
+    let Some(root) = document.root() else { return };
+    let Some(written) = Reader::new(document, root).lenient().read::<WrittenFile>() else { return };
+    let receivers = written.receivers.as_ref().and_then(Placed::get);
+    let ours: Vec<Ours> =
+        receivers.into_iter().flatten().filter_map(Placed::get).filter_map(|Raw(node)| receiver(loaded, document, *node)).collect();
+    let start = document.at(root);
+    if ours.is_empty() {
+        let message = format!("no receiver here has a webhook whose address ends in {OUR_PATH}, so nothing is ever delivered");
+        document.complain(start, message, format!("add a receiver with url: http://RUNBOOKD:9095{OUR_PATH}"));
+        return;
+    }
+    let Some(route) = &written.route else {
+        document.complain(start, "`route` is missing here", "add `route:` with a route to the receiver that delivers to us");
+        return;
+    };
+    let routes = Routes { loaded, document, ours: &ours };
+    if !routes.walk(route, USUAL_GROUP_INTERVAL, None) {
+        document.complain(
+            route.at(),
+            format!("no route leads to the receiver `{}`", ours.iter().map(|ours| ours.name.as_str()).collect::<Vec<_>>().join("`, `")),
+            "add a route with that `receiver` and `continue: true` before those for people",
+        );
+        return;
+    }
+    for rule in handled {
+        if routes.reaches(route, rule, true).0 == Certainty::No {
+            rule.document.say(
+                Severity::Warning,
+                rule.at.clone(),
+                format!("a runbook is for `{}`, and Alertmanager's routes never bring it to runbookd", rule.name),
+                "add a route for it, or set `continue: true` on the one that stops before",
+            );
+        }
+    }
+}
+
+/// Looks at one receiver; some where it delivers to us.
+fn receiver(loaded: &Loaded, document: &Document, node: crate::config::yaml::NodeId) -> Option<Ours> {
+    let written: WrittenReceiver = Reader::new(document, node).lenient().read()?;
+    let name = written.name.as_ref()?;
+    let webhooks = written.webhook_configs.as_ref()?.get()?;
+    let mut found = None;
+    for placed in webhooks {
+        let Some(webhook) = placed.get() else { continue };
+        if let (None, Some(file)) = (&webhook.url, &webhook.url_file) {
+            document.say(Severity::Note, file.at(), "this address stands in another file and cannot be judged", "");
+        }
+        let Some(url) = &webhook.url else { continue };
+        let address = url.get().map(|url| url.split(['?', '#']).next().unwrap_or_default()).unwrap_or_default();
+        if address.strip_suffix('/').is_some_and(|address| address.ends_with(OUR_PATH)) {
+            document.complain(url.at(), "the slash at the end makes this another path, which is answered 404", "remove the slash");
+        } else if !address.ends_with(OUR_PATH) {
+            continue;
+        }
+        found = Some(());
+        delivery(loaded, document, placed.at(), webhook);
+    }
+    found?;
+    let name_text = name.get()?;
+    let known = &loaded.daemon.alertmanagers;
+    if !known.is_empty() && !known.iter().any(|alertmanager| alertmanager.receiver == *name_text) {
+        document.complain(
+            name.at(),
+            format!("this receiver delivers to us, and runbookd.yaml asks only for `{}`", known.first().map_or("", |first| &first.receiver)),
+            format!("write `receiver: {name_text}` at `alertmanager` in runbookd.yaml: what still fires is asked for by receiver"),
+        );
+    }
+    let integrations = match document.kind(node) {
+        Kind::Map(entries) => entries.iter().filter(|(key, _)| key.text.ends_with("_configs")).count(),
+        _ => 0,
+    };
+    Some(Ours { name: name_text.clone(), tells_others: integrations > 1 || webhooks.len() > 1 })
+}
+
+fn delivery(loaded: &Loaded, document: &Document, at: Bytes, webhook: &WrittenWebhook) {
+    if let Some(placed) = &webhook.send_resolved
+        && placed.get() == Some(&false)
+    {
+        let message = "alerts that end are not delivered, so an incident that waits is not called off";
+        document.say(Severity::Warning, placed.at(), message, "write `send_resolved: true`");
+    }
+    if let Some(placed) = &webhook.max_alerts
+        && placed.get().is_some_and(|most| *most != 0)
+    {
+        let message = "alerts beyond this number are left out, always the same ones";
+        document.say(Severity::Warning, placed.at(), message, "write `max_alerts: 0`, which means all");
+    }
+    let config = webhook.http_config.as_ref().and_then(Placed::get);
+    let proves = config.is_some_and(|Raw(node)| ["authorization", "bearer_token", "bearer_token_file"].iter().any(|key| document.get(*node, key).is_some()));
+    if !proves && !loaded.daemon.webhook_open {
+        document.say(
+            Severity::Warning,
+            at,
+            "deliveries come without a token and will be answered 401",
+            "add `http_config: {authorization: {credentials_file: PATH}}` with the token of the state directory",
+        );
+    }
+}
+
+struct Routes<'a> {
+    loaded: &'a Loaded,
+    document: &'a Document,
+    ours: &'a [Ours],
+}
+
+impl Routes<'_> {
+    fn leads_to_us(&self, route: &WrittenRoute) -> Option<&Ours> {
+        let name = route.receiver.as_ref()?.get()?;
+        self.ours.iter().find(|ours| ours.name == *name)
+    }
+
+    /// Visits a route and those below; true where one leads to us. `after` is how many siblings follow; none for the root.
+    fn walk(&self, placed: &Placed<WrittenRoute>, inherited: Span, after: Option<usize>) -> bool {
+        let Some(route) = placed.get() else { return false };
+        let interval = route.group_interval.as_ref().and_then(Placed::get).copied().unwrap_or(inherited);
+        let children = route.routes.as_ref().and_then(Placed::get).map_or(&[][..], Vec::as_slice);
+        let mut leads = false;
+        if let Some(ours) = self.leads_to_us(route) {
+            leads = true;
+            self.people(placed, route, ours, after);
+            let at = route.group_interval.as_ref().map_or(placed.at(), Placed::at);
+            self.resends(at, interval);
+        }
+        for (index, child) in children.iter().enumerate() {
+            leads |= self.walk(child, interval, Some(children.len() - index - 1));
+        }
+        leads
+    }
+
+    /// Whether people still hear of what comes to us.
+    fn people(&self, placed: &Placed<WrittenRoute>, route: &WrittenRoute, ours: &Ours, after: Option<usize>) {
+        let goes_on = route.goes_on.as_ref().and_then(Placed::get) == Some(&true);
+        let (message, mend) = match after {
+            _ if ours.tells_others => return,
+            // The root's receiver is for what no child takes; people have the children.
+            None => return,
+            Some(_) if !goes_on => ("what comes here ends here: no person hears of it from Alertmanager", "add `continue: true`"),
+            Some(0) => (
+                "`continue: true` on the last route leads nowhere: the receiver above counts only where no route matched",
+                "add a route for people after this one",
+            ),
+            Some(_) => return,
+        };
+        self.document.say(Severity::Warning, placed.at(), message, mend);
+    }
+
+    /// A cooldown that is over before the alert can be sent again holds nothing back.
+    fn resends(&self, at: Bytes, interval: Span) {
+        let short: Vec<&str> = self
+            .loaded
+            .configuration
+            .runbooks
+            .values()
+            .filter(|runbook| runbook.matches.is_some() && !runbook.remedies.is_empty() && runbook.limits.cooldown < interval)
+            .map(|runbook| runbook.name.as_str())
+            .collect();
+        if !short.is_empty() {
+            let message = format!(
+                "an alert is sent again after {interval} at the soonest, and the cooldown of `{}` is over by then: it holds nothing back",
+                short.join("`, `")
+            );
+            self.document.say(Severity::Warning, at, message, format!("make the cooldown longer than {interval}"));
+        }
+    }
+
+    /// Whether alerts of a rule come to us by this route, and whether they match it.
+    fn reaches(&self, placed: &Placed<WrittenRoute>, rule: &Rule<'_>, is_root: bool) -> (Certainty, Certainty) {
+        let Some(route) = placed.get() else { return (Certainty::Perhaps, Certainty::Perhaps) };
+        let matched = if is_root { Certainty::Yes } else { self.matched(route, rule) };
+        if matched == Certainty::No {
+            return (Certainty::No, Certainty::No);
+        }
+        let (mut reached, mut by_child) = (Certainty::No, Certainty::No);
+        for child in route.routes.as_ref().and_then(Placed::get).into_iter().flatten() {
+            let (through, child_matched) = self.reaches(child, rule, false);
+            reached = reached.max(through);
+            by_child = by_child.max(child_matched);
+            let goes_on = child.get().and_then(|child| child.goes_on.as_ref()).and_then(Placed::get) == Some(&true);
+            if child_matched == Certainty::Yes && !goes_on {
+                break;
+            }
+        }
+        if self.leads_to_us(route).is_some() && by_child != Certainty::Yes {
+            reached = reached.max(if by_child == Certainty::No { Certainty::Yes } else { Certainty::Perhaps });
+        }
+        (reached.min(matched), matched)
+    }
+
+    fn matched(&self, route: &WrittenRoute, rule: &Rule<'_>) -> Certainty {
+        let mut all = Vec::new();
+        for entry in route.matchers.iter().filter_map(Placed::get).flatten().filter_map(Placed::get) {
+            match Matcher::parse(entry) {
+                Ok(matchers) => all.extend(matchers),
+                // Alertmanager's own check speaks about it; here it only means that nothing is known.
+                Err(_) => return Certainty::Perhaps,
+            }
+        }
+        for (entries, op) in [(&route.equal, Op::Equal), (&route.match_re, Op::Matches)] {
+            for (name, value) in entries.iter().filter_map(Placed::get).flat_map(|entries| &entries.0) {
+                let (Some(name), Some(value)) = (name.get(), value.get()) else { return Certainty::Perhaps };
+                match Matcher::new(name, op, value) {
+                    Ok(matcher) => all.push(matcher),
+                    Err(_) => return Certainty::Perhaps,
+                }
+            }
+        }
+        rule.satisfies(&all)
+    }
+}

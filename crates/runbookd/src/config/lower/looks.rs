@@ -1,0 +1,143 @@
+//! Looks of a runbook: which probe, at what. Checks that a probe is pointed at the kind of target it is for, and gathers the
+//! fields that conditions may speak of. Why the kind is checked here: at night the wrong kind would only be "unknown".
+
+use std::collections::BTreeMap;
+
+use runbook::book::Look;
+use runbook::finding::fields;
+use runbook::probe::{
+    DockerProbe, HttpProbe, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
+};
+use runbook::target::{Kind, TargetId};
+use runbook::text::inert;
+
+use super::conditions::Fields;
+use super::targets::Targets;
+use crate::config::written::steps::{LOOK_KEYS, WrittenLookKeys, WrittenProbe};
+use crate::config::yaml::{Bytes, Document, Entries, NodeId, Placed, Raw, Reader};
+
+/// The looks of one runbook.
+#[derive(Default)]
+pub struct Looks {
+    /// Those that are right.
+    pub looks: BTreeMap<String, Look>,
+    /// What conditions may speak of.
+    pub fields: Fields,
+}
+
+/// The node that holds the parameters of a look or a step: what the one key names, or the word itself.
+pub fn parameters(document: &Document, node: NodeId) -> NodeId {
+    match document.kind(node) {
+        crate::config::yaml::Kind::Map(entries) => entries.first().map_or(node, |(_, value)| *value),
+        _ => node,
+    }
+}
+
+/// Whether the node of the parameters is a map, so that common keys can stand in it.
+fn is_map(document: &Document, node: NodeId) -> bool {
+    matches!(document.kind(node), crate::config::yaml::Kind::Map(_))
+}
+
+/// Reads keys that stand among the parameters and do not depend on the word.
+pub fn common<'d, T: serde::Deserialize<'d>>(document: &'d Document, node: NodeId) -> Option<T> {
+    let parameters = parameters(document, node);
+    // A word alone, and a map that names two things, have no parameters.
+    let named = parameters != node && is_map(document, parameters);
+    if named { Reader::new(document, parameters).lenient().read() } else { None }
+}
+
+/// A target named in a look or a step: it must exist.
+pub fn target(document: &Document, all: &Targets, placed: &Option<Placed<TargetId>>) -> Result<Option<TargetId>, ()> {
+    match placed {
+        None => Ok(None),
+        Some(placed) => match placed.get() {
+            Some(id) if all.demand(document, placed.at(), id) => Ok(Some(id.clone())),
+            _ => Err(()),
+        },
+    }
+}
+
+/// Reads all looks. `own` is the kind of the runbook's own target, where it is known.
+pub fn looks(document: &Document, all: &Targets, own: Option<Kind>, written: &Entries<Placed<Raw>>) -> Looks {
+    let mut found = Looks::default();
+    for (key, value) in &written.0 {
+        let Some(name) = key.get() else { continue };
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && name.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !plain {
+            let message = format!("`{}` is no name for a look", inert(name, 60));
+            document.complain(key.at(), message, "write a letter, then letters, digits and _: conditions use it as a word");
+        }
+        match look(document, all, own, value) {
+            Some(look) => {
+                for field in fields(look.probe.name()) {
+                    found.fields.types.insert(format!("{name}.{}", field.name), field.kind);
+                }
+                found.looks.insert(name.clone(), look);
+            }
+            None => {
+                found.fields.broken.insert(name.clone());
+            }
+        }
+    }
+    found
+}
+
+fn look(document: &Document, all: &Targets, own: Option<Kind>, value: &Placed<Raw>) -> Option<Look> {
+    let Raw(node) = value.get()?;
+    let written: Option<WrittenProbe> = Reader::new(document, *node).aside(&LOOK_KEYS).read();
+    let keys: Option<WrittenLookKeys> = common(document, *node);
+    let target = target(document, all, &keys.and_then(|keys| keys.target));
+    let probe = probe(written?);
+    let kind = match &target {
+        Ok(Some(id)) => Some(id.kind),
+        Ok(None) => own,
+        Err(()) => None,
+    };
+    fits(document, value.at(), probe.name(), probe.kind(), kind)?;
+    if let Probe::Postgres(PostgresProbe::Sessions(sessions)) = &probe
+        && sessions.idle_for.duration().is_zero()
+    {
+        document.complain(value.at(), "an `idle_for` of 0 counts sessions that rest between two statements", "write 1m or more");
+    }
+    if let Probe::Prometheus(PrometheusProbe::Query(query)) = &probe
+        && query.expr.trim().is_empty()
+    {
+        document.complain(value.at(), "the query is empty", "write an expression of PromQL with a single value");
+    }
+    if probe.kind() == Kind::Rehearsal && !cfg!(feature = "rehearsal") {
+        document.complain(value.at(), format!("`{probe}` is for rehearsals only, and this build has none"), "remove it");
+    }
+    Some(Look { probe, target: target.ok()? })
+}
+
+/// Complains where a look or an action is pointed at another kind of target than it is for.
+pub fn fits(document: &Document, at: Bytes, name: &str, wanted: Kind, found: Option<Kind>) -> Option<()> {
+    match found {
+        Some(found) if found != wanted => {
+            document.complain(
+                at,
+                format!("`{name}` is for a target of kind {}, and here it meets a {}", wanted.word(), found.word()),
+                format!("add `target: {}/NAME` to its parameters", wanted.word()),
+            );
+            None
+        }
+        _ => Some(()),
+    }
+}
+
+fn probe(written: WrittenProbe) -> Probe {
+    match written {
+        WrittenProbe::PostgresAnswering(_) => Probe::Postgres(PostgresProbe::Answering),
+        WrittenProbe::PostgresSessions(sessions) => Probe::Postgres(PostgresProbe::Sessions(sessions)),
+        WrittenProbe::RedisAnswering(_) => Probe::Redis(RedisProbe::Answering),
+        WrittenProbe::RedisMemory(_) => Probe::Redis(RedisProbe::Memory),
+        WrittenProbe::RabbitmqAnswering(_) => Probe::Rabbitmq(RabbitmqProbe::Answering),
+        WrittenProbe::QueueDepth(_) => Probe::Queue(QueueProbe::Depth),
+        WrittenProbe::DockerEngine(_) => Probe::Docker(DockerProbe::Engine),
+        WrittenProbe::DockerService(_) => Probe::Docker(DockerProbe::Service),
+        WrittenProbe::HttpGet(_) => Probe::Http(HttpProbe::Get),
+        WrittenProbe::PrometheusReady(_) => Probe::Prometheus(PrometheusProbe::Ready),
+        WrittenProbe::PrometheusQuery(query) => Probe::Prometheus(PrometheusProbe::Query(query)),
+        WrittenProbe::RehearsalLedger(_) => Probe::Rehearsal(RehearsalProbe::Ledger),
+    }
+}

@@ -1,0 +1,135 @@
+//! The configuration: a folder with `runbookd.yaml`, `targets.yaml` and `runbooks/*.yaml`, read whole and checked whole.
+//! Why everything at once: somebody who mends a configuration at night should not find the next mistake by restarting.
+//! Nothing is asked of the world here, so `check` is safe anywhere; no value is taken from the environment, and `${NAME}` in
+//! a file stays as it is.
+
+mod check;
+mod complaint;
+mod files;
+mod lower;
+mod render;
+mod schema;
+mod settings;
+mod web;
+mod written;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use runbook::book::{Configuration, Runbook};
+
+pub use check::against;
+pub use complaint::{Complaint, Complaints, Severity};
+pub use files::MOST_BYTES;
+pub use schema::{Form, schema};
+pub use settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings, TlsSettings};
+
+use complaint::Severity::Warning;
+use lower::runbook::{Found, Known};
+use yaml::Document;
+
+/// A configuration without errors.
+#[derive(Clone)]
+pub struct Loaded {
+    /// What incidents are decided by; stored by hash.
+    pub configuration: Configuration,
+    /// How the process is run.
+    pub daemon: DaemonSettings,
+    /// Warnings and notes; never errors.
+    pub notes: Complaints,
+    /// Where each runbook says what it matches, for [`against`].
+    places: BTreeMap<String, Complaint>,
+    /// The text of the files that `places` point into.
+    sources: BTreeMap<String, String>,
+}
+
+/// Reads and checks a folder.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings and notes among it, in the order of files and lines.
+pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
+    let shown = |name: &str| dir.join(name).display().to_string();
+    let mut complaints = Complaints::default();
+    let daemon_file = files::read(&mut complaints, &dir.join("runbookd.yaml"), &shown("runbookd.yaml"));
+    let targets_file = files::read(&mut complaints, &dir.join("targets.yaml"), &shown("targets.yaml"));
+    let runbook_files = files::read_runbooks(&mut complaints, &dir.join("runbooks"), &shown("runbooks"));
+    for document in daemon_file.iter().chain(&targets_file).chain(&runbook_files) {
+        warn_of_interpolation(document);
+    }
+
+    let mut daemon = daemon_file.as_ref().map(|file| lower::daemon::daemon(file, dir)).unwrap_or_default();
+    if let (Some(file), Some((path, at))) = (&daemon_file, daemon.web.take()) {
+        daemon.settings.tls = web::read(&mut complaints, file, dir, &path, at);
+    }
+    let targets = targets_file.as_ref().map(|file| lower::targets::targets(file, dir)).unwrap_or_default();
+    // A file that is no YAML at all defines nothing, and complaining about every name in it would hide the one mistake.
+    let intervals = daemon_file.as_ref().filter(|file| file.root().is_some()).map(|_| &daemon.interval_names);
+    let known = Known { targets: &targets, intervals };
+    let found: Vec<(&Document, Found)> =
+        runbook_files.iter().filter_map(|file| Some((file, lower::runbook::runbook(file, &known)?))).collect();
+    twins(&found);
+
+    let mut places = BTreeMap::new();
+    let mut sources = BTreeMap::new();
+    for (file, found) in &found {
+        places.insert(found.name.clone(), file.complaint(Warning, found.match_at.clone(), "", ""));
+        sources.insert(file.name().to_owned(), file.text().to_owned());
+    }
+    let runbooks: BTreeMap<String, Runbook> =
+        found.into_iter().filter_map(|(_, found)| Some((found.name, found.runbook?))).collect();
+    for document in daemon_file.iter().chain(&targets_file).chain(&runbook_files) {
+        complaints.add_file(document.name(), document.text(), document.take_complaints());
+    }
+    complaints.sort();
+    if complaints.has_errors() {
+        return Err(complaints);
+    }
+    let configuration = Configuration {
+        runbooks,
+        inventory: targets.inventory,
+        intervals: daemon.intervals,
+        approval_expires: daemon.approval_expires,
+    };
+    Ok(Loaded { configuration, daemon: daemon.settings, notes: complaints, places, sources })
+}
+
+/// Two runbooks of one name, and two that match the same alerts with the same priority.
+fn twins(all: &[(&Document, Found)]) {
+    let mut names = BTreeMap::new();
+    for (file, found) in all {
+        if let Some(first) = names.insert(&found.name, file.name()) {
+            let message = format!("a runbook `{}` is in {first} already", found.name);
+            file.complain(found.name_at.clone(), message, "give it another name");
+            names.insert(&found.name, first);
+        }
+    }
+    let heads: Vec<(&Document, &Found, &Runbook)> =
+        all.iter().filter_map(|(file, found)| Some((*file, found, found.runbook.as_ref()?))).collect();
+    for (index, (file, found, runbook)) in heads.iter().enumerate() {
+        let Some(matches) = matchers_of(runbook) else { continue };
+        let twin = heads.iter().take(index).find(|(_, _, other)| {
+            other.name != runbook.name && other.priority == runbook.priority && matchers_of(other).as_ref() == Some(&matches)
+        });
+        if let Some((_, _, other)) = twin {
+            let message = format!("this matches the same alerts as `{}`, with the same priority {}", other.name, other.priority);
+            file.complain(found.match_at.clone(), message, "give one of the two a higher `priority`; it runs, and the other is on record as refused");
+        }
+    }
+}
+
+fn matchers_of(runbook: &Runbook) -> Option<BTreeSet<String>> {
+    runbook.matches.as_ref().map(|matchers| matchers.0.iter().map(ToString::to_string).collect())
+}
+
+/// `${NAME}` is taken as it stands, and whoever wrote it believed otherwise.
+fn warn_of_interpolation(document: &Document) {
+    for at in document.scalars_with("${") {
+        document.say(
+            Warning,
+            at,
+            "`${` is not replaced by anything: nothing is taken from the environment",
+            "write the value; for a secret write {env: NAME} or {file: PATH}",
+        );
+    }
+}

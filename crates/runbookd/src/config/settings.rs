@@ -1,0 +1,85 @@
+//! What the daemon itself was told, as meant. Why apart from `runbook::book::Configuration`: that one is stored by hash and
+//! decides about incidents; this one decides only how the process is run. Holds references to secrets, never secrets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use runbook::Span;
+use runbook::target::{Login, SecretRef};
+
+/// What the daemon itself was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DaemonSettings {
+    /// Where HTTP is spoken.
+    pub listen: SocketAddr,
+    /// The state directory, where one was named.
+    pub state: Option<PathBuf>,
+    /// TLS, where it is spoken.
+    pub tls: Option<TlsSettings>,
+    /// Deliveries are accepted without a token. Only ever true where it was asked for by name.
+    pub webhook_open: bool,
+    /// The Alertmanagers that are asked what still fires.
+    pub alertmanagers: Vec<AlertmanagerSettings>,
+    /// Where people are told.
+    pub slack: Option<SlackSettings>,
+    /// How long the journal keeps closed incidents.
+    pub retention: Retention,
+}
+
+/// One Alertmanager.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AlertmanagerSettings {
+    /// Its base address, without a slash at the end.
+    pub url: String,
+    /// The name of the receiver there that delivers to us.
+    pub receiver: String,
+    /// A bearer token.
+    pub token: Option<SecretRef>,
+    /// A login.
+    pub basic: Option<Login>,
+}
+
+/// Where people are told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlackSettings {
+    /// The bot token.
+    pub token: SecretRef,
+    /// `#name` or an id.
+    pub channel: String,
+    /// The base of Slack's Web API, without a slash at the end.
+    pub base_url: String,
+}
+
+/// How long the journal keeps closed incidents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retention {
+    /// Closed incidents older than this go; kept for ever where nothing is said.
+    pub age: Option<Span>,
+    /// Bytes; oldest first, until the journal is smaller.
+    pub size: Option<u64>,
+}
+
+/// TLS, from a web configuration file in Prometheus's form. The files are read when the server starts, not here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsSettings {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Who must have signed a client's certificate; none is asked for where nothing is said.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9095)),
+            state: None,
+            tls: None,
+            webhook_open: false,
+            alertmanagers: Vec::new(),
+            slack: None,
+            retention: Retention::default(),
+        }
+    }
+}

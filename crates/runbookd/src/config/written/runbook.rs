@@ -1,0 +1,139 @@
+//! A file of `runbooks/` as it is written: one runbook. Looks and steps are read in a second stage (`steps`), because their
+//! parameters depend on their names.
+
+use std::collections::BTreeMap;
+
+use runbook::Span;
+use runbook::book::Mode;
+use runbook::target::{Kind, TargetId};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::steps::{LookSchema, StepSchema};
+use crate::config::yaml::{Entries, Placed, Raw};
+
+/// A declared cure.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRunbook {
+    /// Its name, unique: small letters, digits and dashes.
+    pub runbook: Placed<String>,
+    /// One sentence for people: what it does, and until when.
+    pub summary: Placed<String>,
+    /// Which alerts it is for, in Alertmanager's matcher syntax; all must hold. Without it only a person or the calendar
+    /// starts it.
+    #[serde(rename = "match")]
+    pub matches: Option<Placed<Vec<Placed<String>>>>,
+    /// What it works on: `kind/name`, or `{kind: queue, from: labels.queue}`, which looks the label's value up in the inventory.
+    #[schemars(with = "SelectorSchema")]
+    pub target: Placed<Raw>,
+    /// Of two runbooks on one alert the higher runs. 0 where nothing is said.
+    pub priority: Option<Placed<i32>>,
+    /// Whether it may act by itself: a mode, or a map with `default` and modes by the names of time intervals. When several
+    /// intervals hold, the most careful mode wins.
+    #[schemars(with = "ModeSchema")]
+    pub mode: Placed<Raw>,
+    /// How often it may act on one target.
+    pub limits: Option<Placed<WrittenLimits>>,
+    /// What it looks at, by the names that conditions use.
+    #[schemars(with = "BTreeMap<String, LookSchema>")]
+    pub look: Placed<Entries<Placed<Raw>>>,
+    /// What must hold before anything is done: a condition over the looks.
+    pub require: Placed<String>,
+    /// The ladder, gentle to strong. Empty for a runbook that only looks and tells.
+    pub remedies: Placed<Vec<Placed<WrittenRemedy>>>,
+    /// What happens when no remedy helped. There is one answer: a person.
+    #[expect(dead_code, reason = "there is one answer; reading it refuses every other")]
+    pub otherwise: Option<Placed<WrittenOtherwise>>,
+}
+
+/// What happens when no remedy helped.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WrittenOtherwise {
+    /// A person is told, with the whole history.
+    Escalate,
+}
+
+/// A target by the value of a label.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenLookup {
+    /// The kind to search.
+    pub kind: Placed<Kind>,
+    /// `labels.NAME`: the label whose value is looked up.
+    pub from: Placed<String>,
+}
+
+/// How often a runbook may act on one target.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenLimits {
+    /// At least this long between the acts of two incidents: 10m where nothing is said.
+    pub cooldown: Option<Placed<Span>>,
+    /// So many acts within so long, all of them at once: `3/1h`.
+    pub rate: Option<Placed<Vec<Placed<String>>>>,
+    /// When a cure that has to be repeated goes to a person.
+    pub recurrence: Option<Placed<WrittenRecurrence>>,
+}
+
+/// Cures that verified and came back.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRecurrence {
+    /// This many verified cures of the same runbook and target …
+    pub times: Placed<u32>,
+    /// … within this long, and the next goes to a person.
+    pub within: Placed<Span>,
+}
+
+/// One rung of the ladder.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRemedy {
+    /// Its name, for people.
+    pub name: Placed<String>,
+    /// When it applies: a condition. Always, where nothing is said.
+    pub when: Option<Placed<String>>,
+    /// A mode of its own, more careful than the runbook's.
+    pub mode: Option<Placed<Mode>>,
+    /// What is done, in order.
+    #[schemars(with = "Vec<StepSchema>")]
+    pub steps: Placed<Vec<Placed<Raw>>>,
+    /// What proves that it helped.
+    pub verify: Placed<WrittenVerify>,
+}
+
+/// What proves that a remedy helped.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenVerify {
+    /// A condition that must become true …
+    pub until: Placed<String>,
+    /// … within this time of the last step …
+    pub within: Placed<Span>,
+    /// … and stay true for this long.
+    pub hold: Placed<Span>,
+}
+
+/// How `target` may be written.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used; the reader looks at the node itself")]
+pub enum SelectorSchema {
+    /// Always this one.
+    Named(TargetId),
+    /// By the value of a label.
+    Lookup(WrittenLookup),
+}
+
+/// How `mode` may be written.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used; the reader looks at the node itself")]
+pub enum ModeSchema {
+    /// At all times.
+    Always(Mode),
+    /// By time interval, with `default` for all other times.
+    ByInterval(BTreeMap<String, Mode>),
+}

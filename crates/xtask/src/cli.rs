@@ -32,7 +32,12 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
     let name = arguments.name.as_deref().unwrap_or(estate::DEFAULT);
     match words.as_slice() {
-        ["demo"] => demo::run(name, arguments.once),
+        ["demo"] => Ok(code(demo::run(&demo::Settings {
+            estate: name.to_owned(),
+            once: arguments.once,
+            observe_only: std::env::var_os(demo::NO_OP).is_some(),
+            program: None,
+        })?)),
         ["test", filters @ ..] => test::run(filters, arguments.unit),
         ["estate", "up"] => {
             let estate = Estate::up(name)?;
@@ -145,11 +150,15 @@ fn tell_status(estate: &Estate) -> Result<ExitCode> {
         }
     }
     let whole = containers.iter().all(estate::Container::is_whole);
-    Ok(if whole {
+    Ok(code(whole))
+}
+
+fn code(well: bool) -> ExitCode {
+    if well {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 #[cfg(test)]

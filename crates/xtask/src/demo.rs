@@ -11,7 +11,8 @@ mod proof;
 mod stay;
 mod timeline;
 
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,24 +32,39 @@ const SLACK_TOKEN: &str = "xoxb-demo";
 /// When this variable is set, runbookd may only observe: the cure is a no-op, and the demo must fail.
 pub const NO_OP: &str = "RUNBOOKD_DEMO_NOOP";
 
-/// Shows it. With `once` it ends after the first cure; without, it stays and offers more faults.
+/// What kind of demo it is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The estate's name.
+    pub estate: String,
+    /// End after the first cure, instead of staying and offering more faults.
+    pub once: bool,
+    /// runbookd may only observe, so that nothing is cured: shows that the proof is not had for nothing.
+    pub observe_only: bool,
+    /// The program to be shown; built when none is named.
+    pub program: Option<PathBuf>,
+}
+
+/// Shows it, and answers whether nothing of the proof is missing.
 ///
 /// # Errors
-/// When something cannot be built or started. A proof that is missing is no error but a failing exit code.
-pub fn run(name: &str, once: bool) -> Result<ExitCode> {
-    let estate_name = name.to_owned();
-    let coming = std::thread::spawn(move || Estate::up(&estate_name));
-    let built = progress::step("building runbookd", build);
+/// When something cannot be built or started. A proof that is missing is no error.
+pub fn run(settings: &Settings) -> Result<bool> {
+    let (name, once) = (settings.estate.clone(), settings.once);
+    let coming = std::thread::spawn(move || Estate::up(&name));
+    let program = match &settings.program {
+        Some(program) => Ok(program.clone()),
+        None => progress::step("building runbookd", build),
+    };
     let estate = coming
         .join()
         .ok()
         .context("the thread that starts the estate died")??;
-    built?;
+    let program = program?;
 
     let slack = slack::StandIn::start(SLACK_TOKEN)?;
-    let observe_only = std::env::var_os(NO_OP).is_some();
-    let config = config::derive(&estate, &slack, observe_only)?;
-    let daemon = Daemon::start(&estate, &config)?;
+    let config = config::derive(&estate, &slack, settings.observe_only)?;
+    let daemon = Daemon::start(&estate, &program, &config)?;
     let fault = Fault::named(FAULT)?;
     quiet(&estate, &fault)?;
 
@@ -72,10 +88,10 @@ pub fn run(name: &str, once: bool) -> Result<ExitCode> {
     if once {
         progress::say(format_args!(
             "the estate stays up for the next time; `cargo xtask estate down{}` ends it",
-            if name == crate::estate::DEFAULT {
+            if settings.estate == crate::estate::DEFAULT {
                 String::new()
             } else {
-                format!(" --name {name}")
+                format!(" --name {}", settings.estate)
             }
         ));
     } else if proof.holds {
@@ -83,17 +99,16 @@ pub fn run(name: &str, once: bool) -> Result<ExitCode> {
     }
     if proof.holds {
         progress::show(format_args!("demo: cured and proved"));
-        Ok(ExitCode::SUCCESS)
     } else {
         progress::show(format_args!(
             "demo: FAILED, for want of the proof marked MISSING above; runbookd's log is {}",
             daemon.log().display()
         ));
-        Ok(ExitCode::FAILURE)
     }
+    Ok(proof.holds)
 }
 
-fn build() -> Result<()> {
+fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
@@ -101,7 +116,7 @@ fn build() -> Result<()> {
         .args(["build", "--package", "runbookd", "--quiet"]);
     let (well, _) = command::shown(&mut build)?;
     anyhow::ensure!(well, "runbookd does not build; what cargo said is above");
-    Ok(())
+    Ok(paths::target().join("debug/runbookd"))
 }
 
 /// Nothing that an earlier run broke is left, and the alert of the fault to come is not active.

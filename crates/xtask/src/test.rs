@@ -6,6 +6,7 @@
 
 mod times;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread::JoinHandle;
 
@@ -83,15 +84,26 @@ fn check(all: bool) -> Result<()> {
     Ok(())
 }
 
+/// Programs and tests in one go, so that the tests of the whole daemon find it in the target directory.
 fn build(unit: bool) -> Result<()> {
-    if has_nextest() {
-        told(with_scope(
-            cargo(&["nextest", "run", "--no-run", "--cargo-quiet"]),
-            unit,
-        ))
-    } else {
-        told(with_scope(cargo(&["test", "--no-run", "--quiet"]), unit))
+    if unit {
+        return told(with_scope(cargo(&["test", "--no-run", "--quiet"]), unit));
     }
+    build_all()
+}
+
+fn build_all() -> Result<()> {
+    told(cargo(&["build", "--workspace", "--all-targets", "--quiet"]))
+}
+
+/// The program `runbookd` as it is now, for tests of the whole daemon. Built together with the tests, so that nothing is
+/// compiled a second time with other features; a moment where it is fresh.
+///
+/// # Errors
+/// When the workspace does not build.
+pub fn runbookd() -> Result<PathBuf> {
+    build_all()?;
+    Ok(paths::target().join("debug/runbookd"))
 }
 
 fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {

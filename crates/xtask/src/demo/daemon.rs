@@ -16,6 +16,7 @@ use crate::{paths, progress};
 
 /// The running daemon; ended with the demo.
 pub(super) struct Daemon {
+    program: PathBuf,
     process: Process,
     port: u16,
     state: PathBuf,
@@ -23,7 +24,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts it and waits until it is ready.
-    pub(super) fn start(estate: &Estate, config: &Path) -> Result<Daemon> {
+    pub(super) fn start(estate: &Estate, runbookd: &Path, config: &Path) -> Result<Daemon> {
         let state = estate.state_directory();
         empty_but_for(&state, &estate.token_file())?;
         let port = estate.port("RUNBOOKD_PORT")?;
@@ -35,7 +36,7 @@ impl Daemon {
         ];
         let program = Program {
             name: "runbookd".into(),
-            path: paths::target().join("debug/runbookd"),
+            path: runbookd.to_path_buf(),
             arguments: vec![
                 "serve".into(),
                 "--config".into(),
@@ -59,6 +60,7 @@ impl Daemon {
             process.wait_ready(Duration::from_secs(30), || ready.send()?.ok().map(|_| ()))
         })?;
         Ok(Daemon {
+            program: runbookd.to_path_buf(),
             process,
             port,
             state,
@@ -73,6 +75,11 @@ impl Daemon {
     /// Its address on this machine.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The program, for its command line.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Its state directory, for the command line.

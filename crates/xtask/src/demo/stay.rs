@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::daemon::Daemon;
 use super::timeline::plain;
 use crate::estate::{Estate, Fault, Fire};
-use crate::{paths, progress, slack};
+use crate::{progress, slack};
 
 /// Stays until the person says `quit`.
 pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Result<()> {
@@ -102,7 +102,7 @@ fn incidents(daemon: &Daemon) -> Result<()> {
 }
 
 fn where_to_look(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Result<()> {
-    let program = paths::target().join("debug/runbookd");
+    let program = daemon.program();
     progress::show(format_args!("What can be looked at where:"));
     for (what, place) in [
         (

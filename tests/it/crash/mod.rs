@@ -112,7 +112,10 @@ async fn read_back(directory: &Path) -> Vec<Incident> {
     assert_eq!(health.complaints, Vec::<String>::new(), "the journal checks out");
     let mut incidents = Vec::new();
     for summary in journal.incidents(Filter::default()).await.unwrap() {
-        incidents.push(journal.load(summary.id).await.unwrap());
+        let incident = journal.load(summary.id).await.unwrap();
+        let (to_tell, told, _) = journal.outbox_of(incident.id).await.unwrap().expect("an incident has a row in the outbox");
+        assert_eq!((to_tell, told), (incident.seq, 0), "everything that happened is on its way to people, the report included");
+        incidents.push(incident);
     }
     incidents
 }
@@ -179,15 +182,13 @@ async fn rehearse(story: Story) {
     assert_invariants(&story, &outside, &incidents, &format!("{}, undisturbed", story.name));
     assert!(outside.ledger.lock().unwrap().is_quiet(), "everything that was called for has landed");
     let points = points[0];
-    assert!(points > 8, "{}: a story with {points} points tells nothing", story.name);
+    assert!(points >= 6, "{}: a story with {points} points tells nothing", story.name);
     for stop in 1..=points {
         let (outside, incidents, lives) = tell(&story, &[stop]).await;
         assert_invariants(&story, &outside, &incidents, &format!("{}, stopped at point {stop}", story.name));
         // A second stop right after the restart, and one in the middle of what is left.
-        for second in [1, lives[1] / 2] {
-            if second == 0 {
-                continue;
-            }
+        let middle = (stop % 4 == 0).then_some(lives[1] / 2);
+        for second in [Some(1), middle].into_iter().flatten().filter(|second| *second > 0) {
             let (outside, incidents, _) = tell(&story, &[stop, second]).await;
             assert_invariants(&story, &outside, &incidents, &format!("{}, stopped at {stop} and {second}", story.name));
         }

@@ -306,14 +306,13 @@ impl Incident {
                 let more = self.step().is_some();
                 self.stage = if more { Stage::Looking(Aim::Do) } else { Stage::Verifying { since: at } };
             }
-            (Purpose::Do, Verdict::NotLanded(_)) if self.may_decide_again() => {
-                self.stage = Stage::Looking(Aim::Do);
-            }
+            (Purpose::Do, Verdict::NotLanded(_)) if self.may_decide_again() => self.stage = Stage::Looking(Aim::Do),
             (Purpose::Do, Verdict::NotLanded(why)) => self.unwind(&format!("{name} did not land: {why}")),
             (Purpose::Undo, Verdict::Landed(_)) => {
                 self.take_back(Aim::Undo);
                 self.unwind("what was done is undone");
             }
+            (Purpose::Undo, Verdict::NotLanded(_)) if self.may_decide_again() => self.stage = Stage::Looking(Aim::Undo),
             (Purpose::Undo, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
                 self.end(How::Stuck, format!("undoing {name} failed: {why}"));
             }
@@ -338,12 +337,13 @@ impl Incident {
     }
 
     // The call gave no answer (the process died, the server hung), a look after its last possible moment proves that nothing
-    // landed, and it is the first time: then the step may be looked at and decided on once more. A call that did answer
+    // landed, and it is the first time: then the step, or its undo, may be looked at and decided on once more. A call that did answer
     // and did not land is a remedy that does not work.
     fn may_decide_again(&self) -> bool {
         let Some(last) = self.attempts.last() else { return false };
         let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        let tries = self.attempts.iter().filter(|a| a.at == last.at && a.order.purpose == Purpose::Do).count();
+        let same = |attempt: &&Attempt| attempt.at == last.at && attempt.order.purpose == last.order.purpose;
+        let tries = self.attempts.iter().filter(same).count();
         unanswered && tries < 2
     }
 

@@ -106,6 +106,12 @@ struct ByRunbook {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByAlertmanager {
+    /// Its address in our own configuration.
+    alertmanager: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ByHash {
     hash: String,
 }
@@ -133,6 +139,7 @@ pub struct Metrics {
     ready: Family<ByRunbook, Gauge>,
     doctor_problems: Gauge,
     configuration: Family<ByHash, Gauge>,
+    alertmanagers: Family<ByAlertmanager, Gauge>,
     reload_succeeded: Gauge,
     reload_at: FloatGauge,
     connections: Gauge,
@@ -174,6 +181,7 @@ impl Metrics {
             ready: named(to, "runbook_ready", "1 where the last examination found that the runbook could act", Family::default()),
             doctor_problems: named(to, "doctor_problems", "What the last examination found wrong", Gauge::default()),
             configuration: named(to, "configuration_hash", "The hash of the configuration in force", Family::default()),
+            alertmanagers: named(to, "alertmanager_reachable", "1 while an Alertmanager says what still fires", Family::default()),
             reload_succeeded: named(to, "reload_succeeded", "1 when the last attempt to load the configuration worked", Gauge::default()),
             reload_at: named(to, "reload_timestamp_seconds", "When the configuration in force was loaded", FloatGauge::default()),
             connections: named(to, "http_connections", "Open HTTP connections", Gauge::default()),
@@ -201,6 +209,12 @@ impl Metrics {
     /// A delivery was stored at this moment.
     pub fn stored_at(&self, now: Stamp) {
         self.last_delivery.set(seconds(now));
+    }
+
+    /// When the last delivery was stored, as far as this process knows.
+    pub fn last_delivery(&self) -> Option<Stamp> {
+        let seconds = self.last_delivery.get();
+        (seconds > 0.0).then(|| Stamp::from_millis((seconds * 1000.0) as i64))
     }
 
     /// Alerts were routed. `unknown_status` of them had a status that nobody knows.
@@ -282,9 +296,16 @@ impl Metrics {
         self.reload_succeeded.set(i64::from(hash.is_some()));
         if let Some(hash) = hash {
             self.reload_at.set(seconds(now));
+            // An Alertmanager that has left the configuration leaves no series behind.
+            self.alertmanagers.clear();
             self.configuration.clear();
             self.configuration.get_or_create(&ByHash { hash: hash.to_owned() }).set(1);
         }
+    }
+
+    /// An Alertmanager of the configuration was asked what still fires: whether it said.
+    pub fn alertmanager(&self, url: &str, reachable: bool) {
+        self.alertmanagers.get_or_create(&ByAlertmanager { alertmanager: url.to_owned() }).set(i64::from(reachable));
     }
 
     /// A connection was opened; it counts until the guard is dropped.

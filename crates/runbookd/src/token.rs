@@ -113,7 +113,7 @@ fn read(path: &Path) -> anyhow::Result<Known> {
 /// Writes a new token beside its place, syncs it, and moves it there, so that no half-written token is ever found.
 fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
     let mut random = [0_u8; BYTES];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).context("reading random bytes from /dev/urandom")?;
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("the machine gives no random bytes: {error}"))?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let beside = directory.join(format!(".{name}.new"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;

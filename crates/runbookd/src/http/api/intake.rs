@@ -43,6 +43,7 @@ pub(super) async fn fire(State(api): State<Api>, body: Bytes) -> Answer {
             "annotations": fired.annotations,
             "startsAt": now.to_string(),
             "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": crate::reconcile::BY_HAND,
             "fingerprint": fingerprint,
         }],
     });

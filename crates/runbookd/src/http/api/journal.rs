@@ -3,17 +3,16 @@
 
 use std::path::Path;
 
-use ::journal::Retention;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use runbook::time::Span;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::super::answer::{Problem, json as answer};
 use super::super::surface::Origin;
 use super::{Answer, Api, parse};
+use crate::housekeeping;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,10 +40,7 @@ pub(super) async fn backup(State(api): State<Api>, Extension(origin): Extension<
 }
 
 pub(super) async fn prune(State(api): State<Api>) -> Answer {
-    let settings = api.daemon.current().settings.retention;
-    let usual = Retention::default();
-    let retention = Retention { age: settings.age.map_or(usual.age, Span::duration), bytes: settings.size.unwrap_or(usual.bytes) };
-    Ok(answer(&api.daemon.journal.prune(retention, api.daemon.clock.now()).await?))
+    Ok(answer(&housekeeping::prune(&api.daemon).await?))
 }
 
 pub(super) async fn check(State(api): State<Api>) -> Answer {

@@ -8,6 +8,7 @@ mod incidents;
 mod intake;
 mod journal;
 mod pauses;
+mod start;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Response;
 use axum::routing::{get, post};
 use runbook::incident::IncidentId;
+use runbook::text::inert;
 use serde::de::DeserializeOwned;
 
 use super::answer::Problem;
@@ -55,6 +57,9 @@ pub(super) fn routes(daemon: Arc<Daemon>, intake: Intake) -> Router {
         .route("/unmatched", get(estate::unmatched))
         .route("/reload", post(estate::reload))
         .route("/fire", post(intake::fire))
+        .route("/run", post(start::run))
+        .route("/report", post(start::report))
+        .route("/doctor", get(start::examine))
         .route("/journal/backup", post(journal::backup))
         .route("/journal/prune", post(journal::prune))
         .route("/journal/check", get(journal::check));
@@ -81,7 +86,7 @@ fn name(by: &str) -> Result<String, Problem> {
     if by.is_empty() || by.chars().count() > MOST_NAME {
         return Err(Problem::bad(format!("`by` says who does it, in 1 to {MOST_NAME} characters"), "name yourself in `by`"));
     }
-    Ok(by.to_owned())
+    Ok(inert(by, MOST_NAME))
 }
 
 /// A person's words. `may_be_empty` where they need not say any.
@@ -91,7 +96,8 @@ fn words(field: &str, words: &str, may_be_empty: bool) -> Result<String, Problem
         let least = usize::from(!may_be_empty);
         return Err(Problem::bad(format!("`{field}` has {least} to {MOST_WORDS} characters"), format!("say it in `{field}`")));
     }
-    Ok(words.to_owned())
+    // What steers a terminal is not kept: it would be read on one.
+    Ok(inert(words, MOST_WORDS * 8))
 }
 
 impl From<AppendError> for Problem {

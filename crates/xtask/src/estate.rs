@@ -73,13 +73,16 @@ impl Estate {
     /// When there is no Engine, an image cannot be built, or a service does not become healthy in time.
     pub fn up(name: &str) -> Result<Estate> {
         let engine = engine::ensure()?;
-        let estate = Estate::prepare(name, engine)?;
+        let mut estate = Estate::prepare(name, engine)?;
         if estate.is_up()? {
             progress::say(format_args!("estate {name} is up already"));
             return Ok(estate);
         }
         ensure_images(&estate.engine)?;
         estate.clear_away_strangers()?;
+        if estate.containers()?.is_empty() {
+            estate.ports = Ports::that_are_free(name, &estate.directory)?;
+        }
         token::ensure(&estate.token_file())?;
         progress::step(&format!("starting estate {name}"), || {
             command::logged(
@@ -134,7 +137,7 @@ impl Estate {
         let directory = paths::make(paths::memory()?.join(name))?;
         Ok(Estate {
             name: name.to_owned(),
-            ports: Ports::of(name, &directory)?,
+            ports: Ports::remembered(name, &directory)?,
             engine,
             directory,
         })

@@ -23,7 +23,19 @@ impl Ports {
     ///
     /// # Errors
     /// When the Compose file cannot be read or the choice cannot be written.
-    pub(super) fn of(name: &str, directory: &Path) -> Result<Ports> {
+    pub(super) fn remembered(name: &str, directory: &Path) -> Result<Ports> {
+        Ports::choose(name, directory, |_| true)
+    }
+
+    /// The same where nothing of the estate runs: a remembered port that somebody has taken since is given up.
+    ///
+    /// # Errors
+    /// As [`Ports::remembered`].
+    pub(super) fn that_are_free(name: &str, directory: &Path) -> Result<Ports> {
+        Ports::choose(name, directory, is_free)
+    }
+
+    fn choose(name: &str, directory: &Path, keep: impl Fn(u16) -> bool) -> Result<Ports> {
         let file = directory.join("ports.json");
         let text = std::fs::read_to_string(paths::root().join("docker-compose.yml"))
             .context("cannot read docker-compose.yml")?;
@@ -41,9 +53,9 @@ impl Ports {
         let mut by_variable = BTreeMap::new();
         for (variable, usual) in wanted {
             let port = match known.get(&variable) {
-                Some(port) => *port,
-                None if name == super::DEFAULT && is_free(usual) => usual,
-                None => servers::free_port()?,
+                Some(port) if keep(*port) => *port,
+                _ if name == super::DEFAULT && is_free(usual) => usual,
+                _ => servers::free_port()?,
             };
             by_variable.insert(variable, port);
         }
@@ -116,13 +128,23 @@ mod tests {
             Scratch::new("ports").unwrap(),
             Scratch::new("ports").unwrap(),
         );
-        let one = Ports::of("one", first.path()).unwrap();
-        let two = Ports::of("two", second.path()).unwrap();
+        let one = Ports::remembered("one", first.path()).unwrap();
+        let two = Ports::remembered("two", second.path()).unwrap();
         assert_ne!(
             one.get("PORT_POSTGRES").unwrap(),
             two.get("PORT_POSTGRES").unwrap()
         );
-        assert_eq!(Ports::of("one", first.path()).unwrap(), one);
+        assert_eq!(Ports::remembered("one", first.path()).unwrap(), one);
+        let taken = TcpListener::bind(("0.0.0.0", one.get("PORT_REDIS").unwrap())).unwrap();
+        let other = Ports::that_are_free("one", first.path()).unwrap();
+        assert_ne!(
+            other.get("PORT_REDIS").unwrap(),
+            taken.local_addr().unwrap().port()
+        );
+        assert_eq!(
+            other.get("PORT_POSTGRES").unwrap(),
+            one.get("PORT_POSTGRES").unwrap()
+        );
         assert!(
             one.get("PORT_NONE")
                 .unwrap_err()

@@ -133,3 +133,6 @@ fn warn_of_interpolation(document: &Document) {
         );
     }
 }
+
+#[cfg(all(test, feature = "rehearsal"))]
+mod rehearsed;

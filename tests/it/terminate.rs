@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use runbook::Span;
 use runbook::action::{Action, IdleState, PostgresAction, TerminateIdle};
+use runbook::condition::Value;
 use runbook::finding::{Finding, Seen};
 use runbook::identity::Identity;
 use runbook::incident::Reply;
@@ -16,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use xtask::servers::PostgresSettings;
 
-use crate::databases::{Database, IDLE_FOR, PATIENCE, sessions, terminate};
+use crate::databases::{Database, PATIENCE, sessions, terminate};
 
 fn words(reply: &Reply) -> &str {
     match reply {
@@ -114,7 +116,7 @@ async fn a_superusers_sessions_stay_without_the_function_and_it_is_said() {
     let mut database = Database::plain();
     let mut clients = database.clients(2, "postgres", "backend").await;
     let found = database.sessions(2).await;
-    assert_eq!(found.field("superuser_sessions"), runbook::condition::Value::Flag(true));
+    assert_eq!(found.field("superuser_sessions"), Value::Flag(true));
     let reply = database.act(database.order(&found, terminate(20)).unwrap()).await;
     assert!(matches!(&reply, Reply::Refused(words) if words.contains("terminate-as-superuser-function.sql")), "{reply:?}");
 
@@ -163,47 +165,54 @@ async fn without_the_right_to_signal_nothing_is_done() {
 async fn what_changed_between_the_look_and_the_act_is_left_alone() {
     let database = Database::plain();
     let mut clients = database.clients(4, "app", "backend").await;
+    let only_idle = || TerminateIdle { states: vec![IdleState::Idle], ..terminate(20) };
     let found = database.sessions(4).await;
-    let order = || database.order(&found, terminate(20)).unwrap();
-    let (first, second) = (order(), order());
-    let (third, fourth) = (order(), order());
+    let (order, later) = (database.order(&found, only_idle()).unwrap(), database.order(&found, only_idle()).unwrap());
 
-    // One is ended by somebody else, one works again, one opens a transaction, one changes into a backup.
-    let gone = clients.remove(0);
-    gone.close().await.unwrap();
-    database.wait_for_sessions("application_name = 'backend'", 3);
+    // One is ended by somebody else, one works again, one opens a transaction, one turns out to be a backup.
+    clients.remove(0).close().await.unwrap();
     let mut busy = clients.remove(0);
     let working = tokio::spawn(async move {
-        busy.execute("SELECT pg_sleep(1)").await.unwrap();
+        busy.execute("SELECT pg_sleep(60)").await.unwrap_err();
         busy
     });
     clients[0].execute("BEGIN").await.unwrap();
     clients[1].execute("SET application_name = 'pg_dump'").await.unwrap();
+    database.wait_for_sessions("application_name = 'backend'", 2);
     database.wait_for_sessions("state = 'active' AND query ~ '^SELECT pg_sleep'", 1);
-
-    let reply = database.act(first).await;
-    assert!(matches!(&reply, Reply::Failed(words) if words.starts_with("0 of 4")), "{reply:?}");
-    assert!(words(&reply).contains("1 gone already"), "{reply:?}");
-    let mut busy = working.await.unwrap();
-    busy.ping().await.unwrap();
+    let reply = database.act(order).await;
+    assert_eq!(
+        reply,
+        Reply::Failed("0 of 4 sessions were signalled, 1 gone already, 2 no longer idle, 1 excluded".into())
+    );
+    database.postgres.psql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'").unwrap();
+    working.await.unwrap().ping().await.unwrap();
     for client in &mut clients {
         client.execute("SELECT 1").await.unwrap();
     }
 
-    // Only one of the two idle states is wanted: what is in a transaction by now is left alone.
-    drop((second, third));
-    tokio::time::sleep(IDLE_FOR.duration()).await;
-    let only_idle = TerminateIdle { states: vec![IdleState::Idle], ..terminate(20) };
-    let found = database.sessions(3).await;
-    let reply = database.act(database.order(&found, only_idle).unwrap()).await;
-    assert_eq!(reply, Reply::Done("1 of 1 sessions were signalled".into()));
-    clients[0].execute("SELECT 1").await.unwrap();
-    busy.ping().await.unwrap_err();
-
-    // By now everything of the old order is gone or changed; once all are gone there is nothing to do, and that is done.
+    // Once all of them are gone there is nothing left to do, and that is no failure.
     drop(clients);
     database.wait_for_sessions("usename = 'app'", 0);
-    assert_eq!(database.act(fourth).await, Reply::Done("0 of 4 sessions were signalled, 4 gone already".into()));
+    assert_eq!(database.act(later).await, Reply::Done("0 of 4 sessions were signalled, 4 gone already".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_used_since_the_look_is_left_alone() {
+    let database = Database::plain();
+    let mut clients = database.clients(2, "app", "backend").await;
+    let mut found = database.sessions(2).await;
+    // As if the look had found them idle for long; by the server's own account they were used a moment ago.
+    let Finding { seen: Seen::Known { subjects, .. }, .. } = &mut found else { panic!("{found:?}") };
+    for subject in subjects {
+        subject.attributes.insert("idle_seconds".into(), Value::Number(7200.0));
+    }
+    let by_the_hour = TerminateIdle { idle_for: Span::secs(3600), ..terminate(20) };
+    let reply = database.act(database.order(&found, by_the_hour).unwrap()).await;
+    assert_eq!(reply, Reply::Failed("0 of 2 sessions were signalled, 2 no longer idle".into()));
+    for client in &mut clients {
+        client.ping().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

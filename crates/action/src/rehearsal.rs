@@ -43,3 +43,39 @@ async fn append(ledger: &str, line: &str) -> std::io::Result<()> {
 pub(crate) async fn effect(target: &Target, _: &RehearsalAction, _: Purpose) -> Reply {
     Reply::Refused(format!("{} is a rehearsal, and rehearsals are not part of this build", target.id))
 }
+
+#[cfg(all(test, feature = "rehearsal"))]
+mod tests {
+    use super::*;
+    use runbook::target::{Class, Place, Traits};
+
+    #[tokio::test]
+    async fn effects_are_lines_and_failures_leave_none() {
+        let ledger = std::env::temp_dir().join(format!("runbookd-ledger-{}", std::process::id()));
+        let _ = std::fs::remove_file(&ledger);
+        let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P4, owner: "team".into() };
+        let place = Place::Rehearsal { ledger: ledger.display().to_string() };
+        let target = Target { id: "rehearsal/stage".parse().unwrap(), traits, place, known_as: vec![] };
+        let action = |key: &str, fails, undo_fails| RehearsalAction {
+            key: key.into(),
+            undo: true,
+            lasting: true,
+            destroys_data: false,
+            fails,
+            undo_fails,
+        };
+        let table = [
+            (action("a", false, true), Purpose::Do, true),
+            (action("a", false, true), Purpose::Undo, false),
+            (action("b", true, false), Purpose::Do, false),
+            (action("a", true, false), Purpose::End, true),
+            (action("a\ndo c", false, false), Purpose::Do, false),
+        ];
+        for (action, purpose, done) in table {
+            let reply = effect(&target, &action, purpose).await;
+            assert_eq!(matches!(reply, Reply::Done(_)), done, "{reply:?}");
+        }
+        assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "do a\nend a\n");
+        std::fs::remove_file(&ledger).unwrap();
+    }
+}

@@ -10,11 +10,12 @@ mod lower;
 mod render;
 mod schema;
 mod settings;
+mod twins;
 mod web;
 mod written;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use runbook::book::{Configuration, Runbook};
@@ -68,7 +69,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     let known = Known { targets: &targets, intervals };
     let found: Vec<(&Document, Found)> =
         runbook_files.iter().filter_map(|file| Some((file, lower::runbook::runbook(file, &known)?))).collect();
-    twins(&found);
+    twins::complain(&found);
 
     let mut places = BTreeMap::new();
     let mut sources = BTreeMap::new();
@@ -94,34 +95,6 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     Ok(Loaded { configuration, daemon: daemon.settings, notes: complaints, places, sources })
 }
 
-/// Two runbooks of one name, and two that match the same alerts with the same priority.
-fn twins(all: &[(&Document, Found)]) {
-    let mut names = BTreeMap::new();
-    for (file, found) in all {
-        if let Some(first) = names.insert(&found.name, file.name()) {
-            let message = format!("a runbook `{}` is in {first} already", found.name);
-            file.complain(found.name_at.clone(), message, "give it another name");
-            names.insert(&found.name, first);
-        }
-    }
-    let heads: Vec<(&Document, &Found, &Runbook)> =
-        all.iter().filter_map(|(file, found)| Some((*file, found, found.runbook.as_ref()?))).collect();
-    for (index, (file, found, runbook)) in heads.iter().enumerate() {
-        let Some(matches) = matchers_of(runbook) else { continue };
-        let twin = heads.iter().take(index).find(|(_, _, other)| {
-            other.name != runbook.name && other.priority == runbook.priority && matchers_of(other).as_ref() == Some(&matches)
-        });
-        if let Some((_, _, other)) = twin {
-            let message = format!("this matches the same alerts as `{}`, with the same priority {}", other.name, other.priority);
-            file.complain(found.match_at.clone(), message, "give one of the two a higher `priority`; it runs, and the other is on record as refused");
-        }
-    }
-}
-
-fn matchers_of(runbook: &Runbook) -> Option<BTreeSet<String>> {
-    runbook.matches.as_ref().map(|matchers| matchers.0.iter().map(ToString::to_string).collect())
-}
-
 /// `${NAME}` is taken as it stands, and whoever wrote it believed otherwise.
 fn warn_of_interpolation(document: &Document) {
     for at in document.scalars_with("${") {
@@ -134,5 +107,6 @@ fn warn_of_interpolation(document: &Document) {
     }
 }
 
-#[cfg(all(test, feature = "rehearsal"))]
+#[cfg(test)]
+#[cfg(feature = "rehearsal")]
 mod rehearsed;

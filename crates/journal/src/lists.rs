@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use policy::{Attempted, History};
+use runbook::alert::Fingerprint;
 use runbook::incident::{Event, IncidentId};
 use runbook::target::TargetId;
 use runbook::time::Stamp;
@@ -156,6 +157,19 @@ impl Journal {
         rows.iter()
             .map(|row| Ok((IncidentId(row.try_get::<i64, _>(0)? as u64), row.try_get(1)?, Stamp::from_millis(row.try_get(2)?))))
             .collect()
+    }
+
+    /// Whether some incident, open or over, has this very episode of an alert.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn has_heard(&self, fingerprint: Fingerprint, starts_at: Stamp) -> anyhow::Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM alerts WHERE fingerprint = $1 AND starts_at = $2")
+            .bind(fingerprint.to_string())
+            .bind(starts_at.millis())
+            .fetch_optional(&self.inner.readers)
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Names of alerts that no runbook is for: name, how often, last, why.

@@ -40,9 +40,7 @@ impl Eyes {
 
     /// The usual look at every target of the inventory, side by side, in order of name.
     pub async fn all(&self) -> Vec<(TargetId, Finding)> {
-        let looks = self.configuration.inventory.iter().map(|target| async move {
-            (target.id.clone(), self.see(target, &Probe::usual(target.id.kind)).await)
-        });
+        let looks: Vec<_> = self.configuration.inventory.iter().map(|target| self.usual(target)).collect();
         stream::iter(looks).buffered(AT_ONCE).collect().await
     }
 
@@ -58,6 +56,10 @@ impl Eyes {
             return Err(CommandError::absent(format!("{id} is not in the inventory"), mend));
         };
         Ok(self.see(target, &Probe::usual(id.kind)).await)
+    }
+
+    async fn usual(&self, target: &Target) -> (TargetId, Finding) {
+        (target.id.clone(), self.see(target, &Probe::usual(target.id.kind)).await)
     }
 
     /// One look. Errors and deadlines are findings.

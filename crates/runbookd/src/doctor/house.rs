@@ -1,0 +1,87 @@
+//! What is our own: the configuration on disk, the journal, its space, the clock, pauses, the last delivery. Deliberately tells a
+//! pause as something to know and not as wrong: a person meant it.
+
+use runbook::text::humanize_duration;
+
+use super::Line;
+use crate::config;
+use crate::daemon::{Current, Daemon};
+
+/// With less room than this the journal may fill up before anybody looks.
+const LEAST_BYTES: u64 = 200 << 20;
+
+pub(super) async fn all(daemon: &Daemon, current: &Current) -> Vec<Line> {
+    let mut lines = vec![configuration(daemon, current), clock(daemon), space(daemon), journal(daemon)];
+    lines.push(last_delivery(daemon));
+    lines.extend(pauses(daemon).await);
+    lines
+}
+
+/// What is on disk now, because the next start or reload will read it.
+fn configuration(daemon: &Daemon, current: &Current) -> Line {
+    let about = "configuration";
+    match config::load(daemon.directory()) {
+        Err(complaints) => Line::wrong(
+            about,
+            format!(
+                "what is on disk now is wrong ({} errors); the one in force goes on, and the next start would fail: see `runbookd check`",
+                complaints.count(config::Severity::Error)
+            ),
+        ),
+        Ok(loaded) if loaded.configuration != *current.configuration => {
+            Line::unknown(about, "what is on disk is not what is in force; `runbookd reload` puts it in force")
+        }
+        Ok(loaded) => {
+            let warnings = loaded.notes.count(config::Severity::Warning);
+            let rest = if warnings == 0 { String::new() } else { format!(", with {warnings} warnings (see `runbookd check`)") };
+            Line::well(about, format!("{} runbooks, {} targets{rest}", loaded.configuration.runbooks.len(), loaded.configuration.inventory.iter().count()))
+        }
+    }
+}
+
+fn clock(daemon: &Daemon) -> Line {
+    match daemon.clock.doubted_until() {
+        None => Line::well("clock", "wall and monotonic time agree"),
+        Some(until) => Line::wrong("clock", format!("the wall clock jumped; nothing acts by itself before {until}; check the machine's time synchronisation")),
+    }
+}
+
+fn space(daemon: &Daemon) -> Line {
+    let directory = daemon.journal.directory();
+    match rustix::fs::statvfs(directory) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let says = format!("{} MiB are free in {}", free >> 20, directory.display());
+            if free < LEAST_BYTES {
+                Line::wrong("space", format!("{says}; make room: a full disk answers deliveries with 503 and starts nothing"))
+            } else {
+                Line::well("space", says)
+            }
+        }
+        Err(error) => Line::unknown("space", format!("how much room {} has cannot be told: {error}", directory.display())),
+    }
+}
+
+fn journal(daemon: &Daemon) -> Line {
+    match daemon.journal.trouble().borrow().as_ref() {
+        None => Line::well("journal", "can be written"),
+        Some(trouble) => Line::wrong("journal", format!("cannot be written: {trouble}")),
+    }
+}
+
+fn last_delivery(daemon: &Daemon) -> Line {
+    match daemon.metrics.last_delivery() {
+        Some(at) => Line::well("deliveries", format!("the last one came {} ago", humanize_duration(daemon.clock.now().since(at)))),
+        None => Line::unknown("deliveries", "none has come since the start; `runbookd fire` tries the way from the inbox on"),
+    }
+}
+
+async fn pauses(daemon: &Daemon) -> Vec<Line> {
+    match daemon.journal.pauses(daemon.clock.now()).await {
+        Ok(pauses) => pauses
+            .into_iter()
+            .map(|pause| Line::well("pause", format!("{} is paused: {} (by {}); nothing starts there", pause.scope, pause.reason, pause.by)))
+            .collect(),
+        Err(error) => vec![Line::unknown("pause", format!("what is paused cannot be read: {error:#}"))],
+    }
+}

@@ -1,0 +1,100 @@
+//! Whether each runbook could act now: its target is in the inventory, has a login for acting, and the action has its rights
+//! there; its looks see; its mode lets it. Deliberately not whether it is needed: most nights it is not.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use runbook::book::{Mode, Runbook};
+use runbook::target::{Target, TargetId, TargetSelector};
+
+use super::Readiness;
+use crate::commands::Eyes;
+use crate::daemon::{Current, Daemon};
+
+/// How long asking for rights may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn all(daemon: &Daemon, current: &Current) -> Vec<Readiness> {
+    join_all(current.configuration.runbooks.values().map(|book| one(daemon, current, book))).await
+}
+
+async fn one(daemon: &Daemon, current: &Current, book: &Runbook) -> Readiness {
+    let mut reasons = Vec::new();
+    let own = targets_of(current, book, &mut reasons);
+    for target in &own {
+        stands_in_the_way(daemon, current, book, target, &mut reasons).await;
+    }
+    if let Ok(pause) = daemon.journal.pause_for(&book.name, &own, daemon.clock.now()).await
+        && let Some(why) = pause.reason
+    {
+        reasons.push(format!("it is paused: {why}"));
+    }
+    let ready = reasons.is_empty();
+    let says = match (ready, highest_mode(book)) {
+        (true, Mode::Observe) => "ready, and only ever observes".to_owned(),
+        (true, Mode::Ask) => "ready, and asks before each act".to_owned(),
+        (true, Mode::Auto) => "ready".to_owned(),
+        (false, _) => format!("would be refused because {}", reasons.join("; ")),
+    };
+    Readiness { runbook: book.name.clone(), ready, says: runbook::text::inert(&says, 1_000) }
+}
+
+fn highest_mode(book: &Runbook) -> Mode {
+    book.mode.during.values().copied().chain([book.mode.default]).max().unwrap_or(Mode::Observe)
+}
+
+/// The targets that it may be about: one, or all that a label could name.
+fn targets_of(current: &Current, book: &Runbook, reasons: &mut Vec<String>) -> Vec<TargetId> {
+    let inventory = &current.configuration.inventory;
+    match &book.target {
+        TargetSelector::Named(id) => {
+            if inventory.get(id).is_none() {
+                reasons.push(format!("{id} is not in the inventory"));
+                return Vec::new();
+            }
+            vec![id.clone()]
+        }
+        TargetSelector::Lookup { kind, .. } => {
+            let found: Vec<TargetId> = inventory.iter().filter(|target| target.id.kind == *kind).map(|target| target.id.clone()).collect();
+            if found.is_empty() {
+                reasons.push(format!("the inventory has no {} that a label could name", kind.word()));
+            }
+            found
+        }
+    }
+}
+
+async fn stands_in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &TargetId, reasons: &mut Vec<String>) {
+    let mut say = |reason: String| {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    };
+    let inventory = &current.configuration.inventory;
+    let missing = |id: &TargetId| format!("{id} is not in the inventory");
+    let eyes = Eyes::of(daemon);
+    for (name, look) in &book.look {
+        let id = look.target.as_ref().unwrap_or(own);
+        let Some(target) = inventory.get(id) else {
+            say(missing(id));
+            continue;
+        };
+        if let Some(why) = eyes.see(target, &look.probe).await.unknown() {
+            say(format!("its look `{name}` cannot see {id}: {why}"));
+        }
+    }
+    for step in book.remedies.iter().flat_map(|remedy| &remedy.steps) {
+        let id = step.target.as_ref().unwrap_or(own);
+        let Some(target): Option<&Target> = inventory.get(id) else {
+            say(missing(id));
+            continue;
+        };
+        if !connect::can_act(&target.place) {
+            say(format!("{id} has no login to act with: add `act` to it in targets.yaml"));
+            continue;
+        }
+        if let Err(why) = probe::rights(current.connections.looking(), target, &step.action, WITHIN).await {
+            say(format!("{} may not be done on {id}: {why}", step.action));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Asking Alertmanagers: how long they are up, what fires for our receiver, who made a silence, whether our receiver is there.
+//! API v2 as of releases 0.25 to 0.34. Reads only, each with a deadline and a bound. Deliberately no retry: the next round is
+//! one.
+
+use std::time::Duration;
+
+use connect::http::{Client, Proof};
+use futures_util::future::join_all;
+use runbook::text::inert;
+use runbook::time::Stamp;
+use serde_json::Value;
+
+use super::plan::Said;
+use crate::config::AlertmanagerSettings;
+use crate::daemon::Current;
+use crate::wire;
+
+/// How long one answer may take.
+const WITHIN: Duration = Duration::from_secs(10);
+/// A list of alerts longer than this is not read: some ten thousand alerts fit in.
+const MOST_BYTES: usize = 64 << 20;
+/// Enough for any other answer, configurations included.
+const MOST_STATUS: usize = 4 << 20;
+/// The path under which deliveries are taken.
+const OUR_PATH: &str = "/webhook/alertmanager";
+
+/// Asks all of them, side by side.
+pub(super) async fn all(current: &Current, now: Stamp) -> Vec<Said> {
+    let http = current.connections.looking().http();
+    join_all(current.settings.alertmanagers.iter().map(|settings| one(http, settings, now))).await
+}
+
+async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said {
+    let mut said = Said { url: settings.url.clone(), up: None, settled: true, listed: Ok(Vec::new()) };
+    match get(http, settings, &["status"], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
+        Ok(status) => {
+            // Misnamed there: `uptime` is the moment of its start.
+            let started = status["uptime"].as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+            said.up = started.map(|at| now.since(Stamp::from_millis(at.timestamp_millis())));
+            said.settled = status["cluster"]["status"].as_str() != Some("settling");
+        }
+        Err(why) => {
+            said.listed = Err(why);
+            return said;
+        }
+    }
+    let receiver = wire::quoted_receiver(&settings.receiver);
+    // Alertmanager anchors the expression itself. The silenced ones are wanted too: a silence is a person's word.
+    let query = [("receiver", receiver.as_str()), ("active", "true"), ("silenced", "true"), ("inhibited", "true"), ("unprocessed", "true")];
+    let listed = get(http, settings, &["alerts"], &query, MOST_BYTES).await;
+    said.listed = listed.and_then(|body| wire::read_listed(&body).map_err(|error| inert(&format!("{error:#}"), 300)));
+    if let Ok(alerts) = &mut said.listed {
+        alerts.retain(|one| one.receivers.contains(&settings.receiver));
+    }
+    said
+}
+
+/// Who made a silence and why, in words to put behind a sentence.
+pub(super) async fn silence(current: &Current, url: &str, id: &str) -> String {
+    let Some(settings) = current.settings.alertmanagers.iter().find(|settings| settings.url == url) else {
+        return format!(" ({})", inert(id, 60));
+    };
+    match get(current.connections.looking().http(), settings, &["silence", id], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
+        Ok(silence) => {
+            let text = |name: &str| inert(silence[name].as_str().unwrap_or("?"), 300);
+            format!(" by {}: {} ({})", text("createdBy"), text("comment"), inert(id, 60))
+        }
+        Err(_) => format!(" ({})", inert(id, 60)),
+    }
+}
+
+/// What an Alertmanager says of its way to us, for `doctor`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Neighbour {
+    /// Its release.
+    pub version: String,
+    /// The names of its receivers.
+    pub receivers: Vec<String>,
+    /// A route leads to our receiver.
+    pub routed: bool,
+    /// A webhook there ends in our path; none where it keeps addresses secret.
+    pub delivers: Option<bool>,
+}
+
+/// Asks one Alertmanager about its way to us.
+///
+/// # Errors
+/// Why it could not be asked, in words for people.
+pub async fn neighbour(current: &Current, settings: &AlertmanagerSettings) -> Result<Neighbour, String> {
+    let http = current.connections.looking().http();
+    let status = get(http, settings, &["status"], &[], MOST_STATUS).await.and_then(|body| json(&body))?;
+    let receivers = get(http, settings, &["receivers"], &[], MOST_STATUS).await.and_then(|body| json(&body))?;
+    let names = receivers.as_array().into_iter().flatten().filter_map(|receiver| receiver["name"].as_str());
+    let written = status["config"]["original"].as_str().unwrap_or_default();
+    Ok(Neighbour {
+        version: inert(status["versionInfo"]["version"].as_str().unwrap_or("?"), 40),
+        receivers: names.map(str::to_owned).collect(),
+        routed: is_routed(written, &settings.receiver),
+        delivers: delivers(written),
+    })
+}
+
+/// Whether a route names the receiver. Alertmanager writes its configuration anew, one key per line, so lines will do.
+fn is_routed(written: &str, receiver: &str) -> bool {
+    written.lines().any(|line| {
+        let line = line.trim_start().trim_start_matches("- ");
+        line.strip_prefix("receiver:").is_some_and(|name| name.trim().trim_matches(['"', '\'']) == receiver)
+    })
+}
+
+/// Whether a webhook ends in our path; unknown where releases from 0.26 on write `<secret>` instead of addresses.
+fn delivers(written: &str) -> Option<bool> {
+    let urls: Vec<&str> = written.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("url:")).map(str::trim).collect();
+    if urls.iter().any(|url| url.trim_matches(['"', '\'']).ends_with(OUR_PATH)) {
+        return Some(true);
+    }
+    let hidden = urls.iter().any(|url| url.contains("<secret>")) || written.contains("url_file:");
+    if hidden { None } else { Some(false) }
+}
+
+fn json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| inert(&format!("the answer is no JSON: {error}"), 300))
+}
+
+async fn get(http: &Client, settings: &AlertmanagerSettings, path: &[&str], query: &[(&str, &str)], most: usize) -> Result<Vec<u8>, String> {
+    let base: reqwest::Url = settings.url.parse().map_err(|error| format!("its address is no URL: {error}"))?;
+    let parts: Vec<&str> = ["api", "v2"].into_iter().chain(path.iter().copied()).collect();
+    let mut url = connect::http::below(&base, &parts).map_err(|error| format!("{error:#}"))?;
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    let proof = match (&settings.token, &settings.basic) {
+        (Some(token), _) => Proof::Bearer(token),
+        (None, Some(login)) => Proof::Basic(login),
+        (None, None) => Proof::None,
+    };
+    let answer = http.get_url(url, proof, most, WITHIN).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
+    match answer.status {
+        200 if answer.cut => Err(format!("its answer is longer than {most} bytes")),
+        200 => Ok(answer.body),
+        status => Err(format!("it answers {status}: {}", answer.words())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_to_us_is_read_from_its_own_configuration() {
+        let written = "route:\n  receiver: humans\n  routes:\n  - receiver: runbookd\n    continue: true\nreceivers:\n- name: runbookd\n  webhook_configs:\n  - send_resolved: true\n    url: http://x:9095/webhook/alertmanager\n";
+        assert!(is_routed(written, "runbookd") && !is_routed(written, "runbook") && is_routed("route:\n  receiver: \"a b\"\n", "a b"));
+        assert_eq!(delivers(written), Some(true));
+        assert_eq!(delivers("  - url: http://x/other\n"), Some(false));
+        assert_eq!(delivers("    url: <secret>\n"), None);
+    }
+}

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod storage;
+mod synced;
 mod tls;
 
 use serde_json::json;

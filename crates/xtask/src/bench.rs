@@ -2,6 +2,8 @@
 //!
 //! Deliberately release builds only: a debug build's speed says nothing.
 
+mod intake;
+
 use anyhow::{Result, bail};
 
 /// The benchmarks there are, by name.
@@ -12,6 +14,9 @@ pub const NAMES: &[&str] = &["intake", "reaction"];
 /// # Errors
 /// When there is none of that name, or when it cannot be run to its end.
 pub fn run(name: &str) -> Result<()> {
+    if name == "intake" {
+        return intake::run();
+    }
     bail!(
         "there is no benchmark {name:?}; there are: {}",
         NAMES.join(", ")

@@ -1,0 +1,88 @@
+//! What is asked of the daemon: start, answer, note, reload. Deliberately nothing of this works without a daemon: whoever answers
+//! a question must know that somebody heard it.
+
+use std::collections::BTreeMap;
+
+use runbook::incident::IncidentId;
+use runbook::target::TargetId;
+use runbook::text::inert;
+use serde_json::{Value, json};
+
+use super::args::By;
+use super::client::{Client, segment};
+use super::failure::Failure;
+use super::place::who;
+use super::show;
+use crate::commands::{Done, DryRun};
+
+pub(super) async fn run(client: &Client, runbook: &str, target: Option<&TargetId>, dry_run: bool, by: By, json: bool) -> Result<(), Failure> {
+    let body = json!({"runbook": runbook, "target": target, "dry_run": dry_run, "by": who(by.by)});
+    if dry_run {
+        let dry: DryRun = client.post("run", &body).await?;
+        return if json { show::json(&dry) } else { show::text(&show::dry_run(&dry)) };
+    }
+    done(&client.post("run", &body).await?, json)
+}
+
+pub(super) async fn report(
+    client: &Client,
+    words: &str,
+    runbook: Option<&str>,
+    target: Option<&TargetId>,
+    by: By,
+    json: bool,
+) -> Result<(), Failure> {
+    let body = json!({"words": words, "runbook": runbook, "target": target, "by": who(by.by)});
+    done(&client.post("report", &body).await?, json)
+}
+
+fn done(done: &Done, json: bool) -> Result<(), Failure> {
+    if json { show::json(done) } else { show::text(&inert(&done.says, 1_000)) }
+}
+
+pub(super) async fn fire(client: &Client, alert: &str, labels: &[(String, String)], resolved: bool, json: bool) -> Result<(), Failure> {
+    let labels: BTreeMap<&str, &str> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let status = if resolved { "resolved" } else { "firing" };
+    let said: Value = client.post("fire", &json!({"alert": alert, "labels": labels, "status": status})).await?;
+    if json {
+        return show::json(&said);
+    }
+    let fingerprint = said["fingerprint"].as_str().unwrap_or("?");
+    show::text(&format!(
+        "delivered {} ({status}, fingerprint {}); `runbookd incidents` shows what it opened or joined, `runbookd runbooks` what could be for it",
+        inert(alert, 100),
+        inert(fingerprint, 20)
+    ))
+}
+
+pub(super) async fn note(client: &Client, id: IncidentId, words: &str, by: By, json: bool) -> Result<(), Failure> {
+    let said: Value = client.post(&format!("incidents/{}/notes", id.0), &json!({"by": who(by.by), "words": words})).await?;
+    if json { show::json(&said) } else { show::text(&format!("noted on {id}")) }
+}
+
+/// Yes, or with `why` no.
+pub(super) async fn answer(client: &Client, ask: &str, why: Option<&str>, by: By, json: bool) -> Result<(), Failure> {
+    let ask = ask.trim();
+    if ask.is_empty() {
+        return Err(Failure::usage("the question's name is empty", "copy it from the message, or from `runbookd incidents show INC-NUMBER`"));
+    }
+    let by = who(by.by);
+    let (path, body, words) = match why {
+        None => ("approve", json!({"by": by}), "agreed; it looks again, and acts on what was shown and is still there"),
+        Some(why) => ("deny", json!({"by": by, "why": why}), "said no; nothing is done, and a person has to go on"),
+    };
+    let said: Value = client.post(&format!("asks/{}/{path}", segment(ask)), &body).await?;
+    if json {
+        return show::json(&said);
+    }
+    let incident = said["incident"].as_u64().map(|id| IncidentId(id).to_string()).unwrap_or_default();
+    show::text(&format!("{incident}: {by} {words}"))
+}
+
+pub(super) async fn reload(client: &Client, json: bool) -> Result<(), Failure> {
+    let said: Value = client.post("reload", &Value::Object(serde_json::Map::new())).await?;
+    if json {
+        return show::json(&said);
+    }
+    show::text(&format!("the configuration is in force; its hash is {}", inert(said["hash"].as_str().unwrap_or("?"), 80)))
+}

@@ -1,0 +1,42 @@
+//! Where the configuration and the state are, and who types. Deliberately reads the configuration for the state directory only
+//! where nobody named one, and silently: a client must work beside a wrong configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{config, serve};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Place {
+    /// The configuration folder.
+    #[arg(long, global = true, env = "RUNBOOKD_CONFIG", default_value = serve::CONFIG, value_name = "DIR")]
+    pub(super) config: PathBuf,
+    /// The state directory: the journal and the socket [default: the configuration's, else /var/lib/runbookd].
+    #[arg(long, global = true, env = "RUNBOOKD_STATE", value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+}
+
+impl Place {
+    /// The state directory that counts.
+    pub(super) fn state_directory(&self) -> PathBuf {
+        if let Some(state) = &self.state {
+            return state.clone();
+        }
+        let loaded = config::load(&self.config).ok();
+        serve::state_directory(None, loaded.as_ref().map(|loaded| &loaded.daemon))
+    }
+}
+
+/// Who types: what they say, else their login and this machine.
+pub(super) fn who(by: Option<String>) -> String {
+    if let Some(by) = by.filter(|by| !by.trim().is_empty()) {
+        return by;
+    }
+    let named = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    // Behind sudo the person is still the person.
+    let user = named("SUDO_USER").or_else(|| named("USER")).or_else(|| named("LOGNAME"));
+    let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    runbook::text::inert(&format!("{user}@{host}"), 80)
+}

@@ -1,0 +1,152 @@
+//! What only reads the record: incidents, explanations, the journal's check and backup. Reads the journal itself, beside a running
+//! daemon or after it died, and never writes to it; only `prune` does, through the daemon, or with its lock where none runs.
+
+use std::path::Path;
+
+use anyhow::Context;
+use journal::{Filter, Journal, Recorded};
+use report::terminal;
+use report::{Manner, final_report};
+use runbook::incident::{Event, Incident, IncidentId};
+use runbook::text::inert;
+use runbook::time::Stamp;
+use serde_json::{Value, json};
+
+use super::args::{self, Listing};
+use super::client::Client;
+use super::failure::Failure;
+use super::place::Place;
+use super::show;
+use crate::clock::Clock;
+use crate::{config, housekeeping};
+
+pub(super) async fn incidents(client: &Client, what: Option<args::Incidents>, listing: &Listing, json: bool) -> Result<(), Failure> {
+    let journal = open(client.state()).await?;
+    match what {
+        Some(args::Incidents::Show { id }) => one(&journal, id, json).await,
+        Some(args::Incidents::List(listing)) => list(&journal, &listing, json).await,
+        None => list(&journal, listing, json).await,
+    }
+}
+
+async fn list(journal: &Journal, listing: &Listing, json: bool) -> Result<(), Failure> {
+    let summaries = journal.incidents(Filter { open_only: listing.open, most: listing.most }).await?;
+    if json {
+        return show::json(&json!({"incidents": summaries}));
+    }
+    let lines: Vec<terminal::Summary> = summaries
+        .into_iter()
+        .map(|one| terminal::Summary {
+            id: one.id,
+            runbook: one.runbook,
+            target: one.target,
+            why: one.unreadable.map_or(one.why, |why| format!("cannot be read by this release: {why}")),
+            state: one.stage,
+            opened: one.opened,
+            last: one.updated,
+        })
+        .collect();
+    show::text(&terminal::list(&lines))
+}
+
+async fn one(journal: &Journal, id: IncidentId, json: bool) -> Result<(), Failure> {
+    let (incident, events) = load(journal, id).await?;
+    if json {
+        let summary = journal.summary(id).await?;
+        let evidence: Vec<Value> =
+            journal.evidence_of(id).await?.into_iter().map(|(name, hash, bytes)| json!({"name": name, "hash": hash, "bytes": bytes})).collect();
+        let events: Vec<Value> = journal.events(id).await?.iter().map(written).collect();
+        let report = final_report(&incident, &pairs(journal, id).await?, &Manner::default()).json()?;
+        return show::json(&json!({"incident": summary, "report": report, "events": events, "evidence": evidence}));
+    }
+    show::text(&terminal::show(&incident, &events, &Manner::default()))
+}
+
+fn written(recorded: &Recorded) -> Value {
+    json!({"seq": recorded.seq, "at": recorded.at, "kind": recorded.event.kind(), "event": recorded.event})
+}
+
+pub(super) async fn explain(client: &Client, id: IncidentId, json: bool) -> Result<(), Failure> {
+    let journal = open(client.state()).await?;
+    let (incident, events) = load(&journal, id).await?;
+    if !json {
+        return show::text(&terminal::explain(&incident, &events, &Manner::default()));
+    }
+    let decisions: Vec<Value> = events
+        .iter()
+        .filter_map(|(at, event)| {
+            let (why, gates) = match event {
+                Event::Waits { why, gates, .. } | Event::RungSkipped { why, gates } | Event::Ending { why, gates, .. } => (why.as_str(), gates.as_slice()),
+                Event::ActionStarted { gates, .. } => ("every gate was open", gates.as_slice()),
+                Event::Enough { why } | Event::Stale { why } => (why.as_str(), [].as_slice()),
+                _ => return None,
+            };
+            Some(json!({"at": at, "kind": event.kind(), "why": why, "gates": gates}))
+        })
+        .collect();
+    show::json(&json!({"incident": journal.summary(id).await?, "decisions": decisions}))
+}
+
+async fn load(journal: &Journal, id: IncidentId) -> Result<(Incident, Vec<(Stamp, Event)>), Failure> {
+    if journal.summary(id).await?.is_none() {
+        return Err(Failure::failed(format!("there is no incident {id}"), "`runbookd incidents` lists those there are"));
+    }
+    let incident = journal.load(id).await.with_context(|| format!("{id} cannot be read by this release; a person has to look at it"))?;
+    Ok((incident, pairs(journal, id).await?))
+}
+
+async fn pairs(journal: &Journal, id: IncidentId) -> Result<Vec<(Stamp, Event)>, Failure> {
+    Ok(journal.events(id).await?.into_iter().map(|recorded| (recorded.at, recorded.event)).collect())
+}
+
+async fn open(state: &Path) -> Result<Journal, Failure> {
+    if !state.join("journal.db").exists() {
+        let why = format!("there is no journal in {}", state.display());
+        return Err(Failure::failed(why, "name the daemon's state directory with --state or RUNBOOKD_STATE; it is made when the daemon first starts"));
+    }
+    Journal::open_to_read(state).await.map_err(|error| Failure::from(anyhow::Error::new(error)))
+}
+
+pub(super) async fn journal(client: &Client, place: &Place, what: args::Journal, json: bool) -> Result<(), Failure> {
+    match what {
+        args::Journal::Backup { to } => {
+            let journal = open(client.state()).await?;
+            show::patiently("copying the journal", journal.backup(&to)).await?;
+            let bytes = std::fs::metadata(&to).map(|file| file.len()).unwrap_or_default();
+            if json { show::json(&json!({"to": to, "bytes": bytes})) } else { show::text(&format!("copied {bytes} bytes to {}", to.display())) }
+        }
+        args::Journal::Check => {
+            let journal = open(client.state()).await?;
+            let health = show::patiently("reading the journal", journal.check()).await?;
+            if json {
+                show::json(&health)?;
+            } else {
+                let complaints: String = health.complaints.iter().map(|complaint| format!("  {}\n", inert(complaint, 500))).collect();
+                let counted = format!("{} incidents and {} pieces of evidence were read", health.incidents, health.evidence);
+                let verdict = if health.complaints.is_empty() { "all of it is in order" } else { "this is wrong:" };
+                show::text(&format!("{counted}; {verdict}\n{complaints}"))?;
+            }
+            if health.complaints.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
+        }
+        args::Journal::Prune => {
+            let pruned = match client.post::<Value>("journal/prune", &json!({})).await {
+                Err(Failure::Unreachable { .. }) => prune_alone(client.state(), place).await?,
+                other => other?,
+            };
+            if json {
+                return show::json(&pruned);
+            }
+            show::text(&format!("took {} incidents and {} pieces of evidence; {} bytes are left", pruned["incidents"], pruned["evidence"], pruned["bytes"]))
+        }
+    }
+}
+
+/// Where no daemon runs, its lock proves it.
+async fn prune_alone(state: &Path, place: &Place) -> Result<Value, Failure> {
+    open(state).await?;
+    let loaded = config::load(&place.config).map_err(Failure::Configuration)?;
+    let journal = Journal::open(state).await.map_err(anyhow::Error::new)?;
+    let pruning = journal.prune(housekeeping::retention(&loaded.daemon), Clock::new().now());
+    let pruned = show::patiently("pruning the journal", pruning).await?;
+    Ok(serde_json::to_value(pruned).context("writing JSON")?)
+}

@@ -1,0 +1,106 @@
+//! `pause` and `resume`: through the daemon where one answers; by the pause file where none does, because a stop that needs the
+//! daemon to be well is no stop. Deliberately says aloud when the file stops more than was asked for.
+
+use std::path::Path;
+
+use journal::{PAUSE_FILE, Scope};
+use runbook::text::inert;
+use runbook::time::Span;
+use serde_json::{Value, json};
+
+use super::args::By;
+use super::client::{Client, segment};
+use super::failure::Failure;
+use super::place::who;
+use super::show;
+use crate::commands::{remove_pause_file, write_pause_file};
+
+pub(super) async fn pause(client: &Client, scope: Option<Scope>, reason: Option<String>, lasts: Option<Span>, by: By, json: bool) -> Result<(), Failure> {
+    let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else {
+        if scope.is_none() && lasts.is_none() {
+            return list(client, json).await;
+        }
+        return Err(Failure::usage("a pause needs a reason", "say why with --reason; whoever finds it at night will want to know"));
+    };
+    let (scope, by) = (scope.unwrap_or(Scope::All), who(by.by));
+    let body = json!({"scope": scope, "reason": reason, "by": by, "for": lasts});
+    match client.post::<Value>("pauses", &body).await {
+        Ok(said) if json => show::json(&said),
+        Ok(_) => {
+            let end = lasts.map_or_else(|| format!("until `runbookd resume {scope}`"), |lasts| format!("for {lasts}"));
+            show::text(&format!("paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"))
+        }
+        Err(Failure::Unreachable { why, .. }) => pause_alone(client.state(), &scope, &reason, lasts, &by, &why, json),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn pause_alone(state: &Path, scope: &Scope, reason: &str, lasts: Option<Span>, by: &str, why: &str, json: bool) -> Result<(), Failure> {
+    if !state.is_dir() {
+        return Err(Failure::Unreachable {
+            why: format!("{why}, and there is no state directory {} to put the pause file in", state.display()),
+            mend: "name the daemon's state directory with --state or RUNBOOKD_STATE".to_owned(),
+        });
+    }
+    let path = write_pause_file(state, &inert(reason.trim(), 200), by)?;
+    if json {
+        return show::json(&json!({"scope": "all", "file": path}));
+    }
+    let mut text = format!("{why}, so {} was written: everything is paused, also after the next start, until `runbookd resume all`", path.display());
+    if *scope != Scope::All {
+        text.push_str(&format!("\nthe file stops more than {scope}: only a running daemon can pause that alone"));
+    }
+    if lasts.is_some() {
+        text.push_str("\nthe file has no end of its own: resume by hand");
+    }
+    show::text(&text)
+}
+
+async fn list(client: &Client, json: bool) -> Result<(), Failure> {
+    let pauses = match client.get::<Value>("pauses").await {
+        Ok(said) => said["pauses"].clone(),
+        Err(Failure::Unreachable { .. }) => {
+            let file = client.state().join(PAUSE_FILE);
+            show::complain("no daemon answers, so only the pause file is looked for");
+            match std::fs::read_to_string(&file) {
+                Ok(reason) => json!([{"scope": "all", "reason": reason.trim(), "by": "the pause file"}]),
+                Err(_) if file.exists() => json!([{"scope": "all", "reason": "", "by": "the pause file"}]),
+                Err(_) => json!([]),
+            }
+        }
+        Err(failure) => return Err(failure),
+    };
+    if json {
+        return show::json(&json!({"pauses": pauses}));
+    }
+    let rows: Vec<Vec<String>> = pauses
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pause| {
+            let text = |name: &str| inert(pause[name].as_str().unwrap_or_default(), 200);
+            let until = pause["until"].as_i64().map_or_else(|| "lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
+            vec![text("scope"), until, text("by"), text("reason")]
+        })
+        .collect();
+    if rows.is_empty() { show::text("Nothing is paused.") } else { show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &rows)) }
+}
+
+pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -> Result<(), Failure> {
+    let state = client.state();
+    // The file goes first: while it is there, nothing that the daemon lifts helps.
+    let removed = *scope == Scope::All && remove_pause_file(state)?;
+    match client.delete(&format!("pauses/{}", segment(&scope.to_string()).replace("%2F", "/"))).await {
+        Ok(said) if json => show::json(&said),
+        Ok(_) => show::text(&format!("resumed {scope}, says {}", who(by.by))),
+        Err(Failure::Failed { .. }) if removed => show::text("removed the pause file; nothing else was paused under `all`"),
+        Err(Failure::Unreachable { .. }) if removed => {
+            show::text("removed the pause file; no daemon answers, and pauses that it keeps in its journal stay until it runs")
+        }
+        Err(Failure::Unreachable { why, mend }) => {
+            let file = if *scope == Scope::All { ", and there is no pause file to remove" } else { ", and a pause of it stands in the daemon's journal" };
+            Err(Failure::Unreachable { why: format!("{why}{file}"), mend })
+        }
+        Err(failure) => Err(failure),
+    }
+}

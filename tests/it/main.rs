@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod config;
 mod crash;
 mod databases;
@@ -9,3 +10,8 @@ mod looks;
 mod slack;
 mod support;
 mod terminate;
+mod door;
+mod intake;
+mod cure;
+mod kill;
+mod tidy;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use journal::{Chosen, Claimed, Filter, Journal};
 use runbook::book::Configuration;
 use runbook::incident::{Answer, Event, How, Incident, IncidentId, Next, Stage, Trigger};
-use runbook::order::{Purpose, Verdict};
+use runbook::order::Verdict;
 use runbookd::engine::{Engine, Silent};
 use tokio::sync::watch;
 use world::{Behaviour, Happened, Outside, Rehearsal};

@@ -2,3 +2,4 @@
 
 pub mod slack_rules;
 pub mod slack_standin;
+pub mod daemon;

@@ -3,6 +3,7 @@
 //! Why we start one: the demo and the tests must work on a machine that has only a Rust toolchain. Deliberately only
 //! what was started here is ever stopped, and the Engine is driven through its command line, as a person would.
 
+mod bridge;
 mod daemon;
 mod image;
 mod private;

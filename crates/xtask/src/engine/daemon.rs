@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Engine, ping};
+use super::{Engine, bridge, ping};
 use crate::{clock, command, packages, paths, progress};
 
 const SOCKET: &str = "/var/run/docker.sock";
@@ -30,7 +30,7 @@ pub fn ensure() -> Result<Engine> {
         }
         start().context("no Docker Engine answers, and none could be started")?;
     }
-    Engine::at(&socket).or_else(|error| {
+    let engine = Engine::at(&socket).or_else(|error| {
         // An Engine without a client, or without Compose.
         let package = if command::find("docker").is_none() {
             "docker.io"
@@ -39,7 +39,11 @@ pub fn ensure() -> Result<Engine> {
         };
         packages::ensure(&[package]).context(format!("{error:#}"))?;
         Engine::at(&socket)
-    })
+    })?;
+    if socket == Path::new(SOCKET) && running_daemon().is_some() {
+        bridge::ensure(&engine)?;
+    }
+    Ok(engine)
 }
 
 /// The Engine of this machine, if it answers; nothing is installed or started.

@@ -123,7 +123,8 @@ impl PrivateEngine {
         Ok(())
     }
 
-    /// Kills the daemon, with no time to say farewell, and starts it again on the same data.
+    /// Kills the daemon, with no time to say farewell, and starts it again on the same data. The containers of networks
+    /// that are made only after this do not reach each other.
     ///
     /// # Errors
     /// When it does not come up.
@@ -139,7 +140,20 @@ impl PrivateEngine {
                 Ok((!place.exists()).then_some(()))
             })?;
         }
-        self.process = Process::start(&self.program)?;
+        // A dockerd that finds its default network among its data and has address pools of its own removes the
+        // machine's docker0, whatever its own bridge is called. Networks that it has keep their addresses.
+        let pools = |argument: &String| argument.starts_with("--default-address-pool");
+        let program = Program {
+            arguments: self
+                .program
+                .arguments
+                .iter()
+                .filter(|argument| !pools(argument))
+                .cloned()
+                .collect(),
+            ..self.program.clone()
+        };
+        self.process = Process::start(&program)?;
         let socket = self.scratch.join("docker.sock");
         self.process
             .wait_ready(Duration::from_secs(60), || ping(&socket))
@@ -394,7 +408,11 @@ mod tests {
         private.process().cont().unwrap();
         ping(private.engine().socket()).unwrap();
 
+        // The machine's own Engine keeps its bridge.
+        let bridges = || Path::new("/sys/class/net/docker0").exists();
+        let before = bridges();
         private.kill_and_start_again().unwrap();
+        assert_eq!(bridges(), before, "the private Engine removed docker0");
         assert!(
             private
                 .engine()

@@ -229,7 +229,7 @@ async fn doctor_sees_what_would_keep_messages_away() {
     assert!(found.faults[0].contains("invite"), "{found:?}");
     desk.standin.allow(false, true);
     let found = check_up(&desk.slack).await;
-    assert!(found.unknown[0].contains("channels:read"), "{found:?}");
+    assert!(found.unknown[0].contains("channels:read") && found.unknown[1].contains("may be there twice"), "{found:?}");
     desk.standin.rotate("another");
     let found = check_up(&desk.slack).await;
     assert!(found.faults[0].contains("invalid_auth"), "{found:?}");

@@ -18,7 +18,7 @@ pub struct CheckUp {
 }
 
 /// Asks Slack who we are (`auth.test`) and what the channel is (`conversations.info`, which wants `channels:read`, or `groups:read`
-/// for a private one).
+/// for a private one), and whether its history may be read, which [`crate::deliver`] does after a lost answer.
 pub async fn check_up(slack: &Slack) -> CheckUp {
     let mut found = CheckUp::default();
     match slack.call("auth.test", Some(serde_json::json!({})), &[]).await {
@@ -40,8 +40,20 @@ pub async fn check_up(slack: &Slack) -> CheckUp {
         Answer::Refused(error) if error == "missing_scope" => {
             found.unknown.push("the channel cannot be looked at without the scope channels:read (groups:read for a private one)".to_owned());
         }
-        Answer::Refused(error) => found.faults.push(said_no(&error)),
+        Answer::Refused(error) => {
+            found.faults.push(said_no(&error));
+            return found;
+        }
         Answer::Later(_, why) | Answer::Lost(why) => found.unknown.push(why),
+    }
+    let query = [("channel", slack.channel().to_owned()), ("limit", "1".to_owned())];
+    if let Answer::Refused(error) = slack.call("conversations.history", None, &query).await {
+        let why = if error == "missing_scope" {
+            "the scope channels:history (groups:history for a private one) is missing".to_owned()
+        } else {
+            said_no(&error)
+        };
+        found.unknown.push(format!("after a lost answer it cannot be seen whether a message arrived, so it may be there twice: {why}"));
     }
     found
 }

@@ -272,6 +272,7 @@ impl Sample {
         let order = Order { purpose, action, target: self.incident.target.clone(), selection };
         self.then(at, Event::Looked { findings: ledgers(at, true, 0.0) })
             .then(at + 10, started(at + 10, order))
+            .then(at + 20, Event::ActionReplied { reply: Reply::Done("one line written".into()) })
             .then(at + 30_000, Event::Settled { verdict, finding: ledger(at + 29_990, true, 1.0) })
     }
 }

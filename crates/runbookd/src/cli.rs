@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use rustix::fs::Mode;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command, LogFormat};
@@ -45,6 +46,10 @@ pub fn main() -> ExitCode {
         }
     };
     let serves = matches!(cli.command, Command::Serve { .. });
+    // The journal and its copies hold evidence. A pause file is for everybody to read.
+    if !matches!(cli.command, Command::Pause { .. }) {
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    }
     start_log(cli.log_format, if serves { "info" } else { "error" });
     let mut builder = if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let runtime = match builder.enable_all().build() {

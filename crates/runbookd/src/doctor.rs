@@ -153,7 +153,7 @@ fn tell(examination: &Examination) {
         tracing::error!(about = line.about, "doctor: {}", line.says);
     }
     for line in examination.lines.iter().filter(|line| line.state == State::Unknown) {
-        tracing::warn!(about = line.about, "doctor: {}", line.says);
+        tracing::info!(about = line.about, "doctor: {}", line.says);
     }
     for book in &examination.runbooks {
         match book.ready {

@@ -13,7 +13,7 @@ use super::place::Place;
 
 /// Takes an alert, looks, decides, acts, proves that the act helped, and tells people.
 #[derive(Parser, Debug)]
-#[command(name = "runbookd", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "runbookd", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done; 1 not done; 64 wrong usage or configuration; 75 the daemon cannot be reached.")]
 pub(super) struct Cli {
     #[command(flatten)]

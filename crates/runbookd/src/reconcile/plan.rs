@@ -221,7 +221,8 @@ mod tests {
         let has_it = listed("A", State::Active, HOUR);
         let unsettled = Said { settled: false, ..said("a", HOUR, &[]) };
         let unaware = Said { up: None, ..said("a", HOUR, &[]) };
-        let table: [(&str, Vec<Said>, &[&str], usize, bool); 9] = [
+        type Case<'a> = (&'a str, Vec<Said>, &'a [&'a str], usize, bool);
+        let table: [Case<'_>; 9] = [
             ("for the first time", vec![said("a", HOUR, &[])], &[], 1, false),
             ("for the second time", vec![said("a", HOUR, &[])], &["A"], 1, true),
             ("just started", vec![said("a", Duration::from_secs(599), &[])], &["A"], 0, false),

@@ -6,6 +6,8 @@ mod api;
 mod config;
 mod crash;
 mod databases;
+mod deploy;
+mod estate;
 mod looks;
 mod slack;
 mod support;

@@ -25,6 +25,8 @@ pub const SERVERS: &[&str] = &[
     "prometheus",
     "prometheus-alertmanager",
     "strace",
+    // systemd-analyze, which reads the unit; no systemd is started.
+    "systemd",
 ];
 
 /// What the benchmarks add.
@@ -62,20 +64,12 @@ pub fn ensure(names: &[&str]) -> Result<()> {
 }
 
 fn missing(names: &[&str]) -> Vec<String> {
-    names
-        .iter()
-        .filter(|name| !installed(name))
-        .map(|name| (*name).to_owned())
-        .collect()
+    names.iter().filter(|name| !installed(name)).map(|name| (*name).to_owned()).collect()
 }
 
 /// Whether dpkg has it installed; where there is no dpkg, whether its programs can be found.
 fn installed(name: &str) -> bool {
-    if let Ok(done) = command::finish(Command::new("dpkg-query").args([
-        "--show",
-        "--showformat=${db:Status-Status}",
-        name,
-    ])) {
+    if let Ok(done) = command::finish(Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", name])) {
         return done.stdout == b"installed";
     }
     let program = match name {
@@ -90,34 +84,23 @@ fn installed(name: &str) -> bool {
 fn install(names: &[String]) -> Result<()> {
     let _no_services = NoServices::declare()?;
     // Recommended packages are left out: the servers work without them, and less is faster.
-    let attempt = || {
-        command::output(
-            apt()
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(names),
-        )
-    };
+    let attempt = || command::output(apt().args(["install", "--yes", "--no-install-recommends"]).args(names));
     if attempt().is_ok() {
         return Ok(());
     }
     command::output(apt().arg("update")).context("cannot refresh the list of packages")?;
-    attempt()
-        .with_context(|| format!("cannot install {}", names.join(" ")))
-        .map(|_| ())
+    attempt().with_context(|| format!("cannot install {}", names.join(" "))).map(|_| ())
 }
 
 fn apt() -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("RUNLEVEL", "1")
-        .args([
-            "-o",
-            "DPkg::Lock::Timeout=600",
-            "-o",
-            "Acquire::Retries=3",
-            "--quiet",
-        ]);
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").args([
+        "-o",
+        "DPkg::Lock::Timeout=600",
+        "-o",
+        "Acquire::Retries=3",
+        "--quiet",
+    ]);
     command
 }
 
@@ -153,10 +136,7 @@ mod tests {
     #[test]
     fn what_is_installed_is_not_missing() {
         assert!(missing(&["bash"]).is_empty());
-        assert_eq!(
-            missing(&["no-such-package-at-all"]),
-            ["no-such-package-at-all"]
-        );
+        assert_eq!(missing(&["no-such-package-at-all"]), ["no-such-package-at-all"]);
         ensure(&["bash"]).unwrap();
     }
 }

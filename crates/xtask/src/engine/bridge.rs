@@ -31,11 +31,7 @@ struct Bridge {
 pub(super) fn ensure(engine: &Engine) -> Result<()> {
     let format = "{{index .Options \"com.docker.network.bridge.name\"}} {{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}";
     // An Engine without a default network (bridge: none) misses nothing.
-    let Some(bridge) = engine
-        .run(&["network", "inspect", "bridge", "--format", format])
-        .ok()
-        .and_then(|text| read(&text))
-    else {
+    let Some(bridge) = engine.run(&["network", "inspect", "bridge", "--format", format]).ok().and_then(|text| read(&text)) else {
         return Ok(());
     };
     if Path::new(INTERFACES).join(&bridge.name).exists() {
@@ -48,21 +44,17 @@ pub(super) fn ensure(engine: &Engine) -> Result<()> {
              (`systemctl restart docker`), or run this as root to have the bridge put back"
         );
     }
-    progress::step(
-        &format!("putting back {name}, which the Engine has lost"),
-        || {
-            for arguments in [
-                &["link", "add", name, "type", "bridge"][..],
-                &["address", "add", address, "dev", name],
-                &["link", "set", name, "up"],
-            ] {
-                command::output(Command::new("ip").args(arguments)).with_context(|| {
-                    format!("cannot put {name} back; restart the Docker Engine instead")
-                })?;
-            }
-            Ok(())
-        },
-    )
+    progress::step(&format!("putting back {name}, which the Engine has lost"), || {
+        for arguments in [
+            &["link", "add", name, "type", "bridge"][..],
+            &["address", "add", address, "dev", name],
+            &["link", "set", name, "up"],
+        ] {
+            command::output(Command::new("ip").args(arguments))
+                .with_context(|| format!("cannot put {name} back; restart the Docker Engine instead"))?;
+        }
+        Ok(())
+    })
 }
 
 /// `docker0 172.17.0.0/16 172.17.0.1`, as the template above prints it; without a gateway it is the first address.
@@ -75,10 +67,7 @@ fn read(text: &str) -> Option<Bridge> {
         Some(gateway) => gateway.parse().ok()?,
         None => Ipv4Addr::from_bits(network.to_bits().checked_add(1)?),
     };
-    Some(Bridge {
-        name: name.to_owned(),
-        address: format!("{gateway}/{length}"),
-    })
+    Some(Bridge { name: name.to_owned(), address: format!("{gateway}/{length}") })
 }
 
 #[cfg(test)]
@@ -87,17 +76,9 @@ mod tests {
 
     #[test]
     fn the_bridge_is_read_from_what_the_engine_says() {
-        let expect = |address: &str| {
-            Some(Bridge {
-                name: "docker0".into(),
-                address: address.into(),
-            })
-        };
+        let expect = |address: &str| Some(Bridge { name: "docker0".into(), address: address.into() });
         assert_eq!(read("docker0 172.17.0.0/16 \n"), expect("172.17.0.1/16"));
-        assert_eq!(
-            read("docker0 10.1.0.0/24 10.1.0.254"),
-            expect("10.1.0.254/24")
-        );
+        assert_eq!(read("docker0 10.1.0.0/24 10.1.0.254"), expect("10.1.0.254/24"));
         assert_eq!(read(""), None);
         assert_eq!(read("docker0 "), None);
     }

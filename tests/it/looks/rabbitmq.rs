@@ -8,7 +8,7 @@ use runbook::target::{Inventory, Login, Place, SecretRef, Target};
 use xtask::servers::{RabbitMq, Scratch};
 
 use super::{assert_all_seen, assert_fields, listed, look};
-use crate::databases::target;
+use crate::databases::{PATIENCE, now, target};
 
 fn broker(port: u16, management: u16, vhost: &str, login: Login) -> Target {
     target("rabbitmq/broker", Place::Rabbitmq {
@@ -19,6 +19,13 @@ fn broker(port: u16, management: u16, vhost: &str, login: Login) -> Target {
         look: login,
         act: None,
     })
+}
+
+/// The threads in which the AMQP library reads its connections.
+fn reading_threads() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
+    let named = |thread: &std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.starts_with("lapin"));
+    threads.filter(named).count()
 }
 
 fn queue(name: &str) -> Target {
@@ -83,7 +90,18 @@ async fn a_broker_and_its_queue_are_seen_by_both_ways_in() {
     assert_eq!((finding.field("amqp"), finding.field("management")), (Value::Flag(false), Value::Flag(false)));
     assert!(look(&refused, &inventory, "queue/work", depth.clone()).await.unknown().is_some());
 
+    // A broker that hangs costs no thread per look.
     let (inventory, connections) = listed(at(&login));
+    rabbit.stop().unwrap();
+    let target = inventory.get(&"rabbitmq/broker".parse().unwrap()).unwrap();
+    for _ in 0..3 {
+        let within = Duration::from_millis(300);
+        let finding = probe::look(connections.looking(), &inventory, target, &answering, now, within).await;
+        assert_ne!(finding.field("amqp"), Value::Flag(true));
+    }
+    xtask::clock::wait_for("the reading threads to end", PATIENCE, || Ok((reading_threads() == 0).then_some(()))).unwrap();
+    rabbit.cont().unwrap();
+
     drop(rabbit);
     let finding = look(&connections, &inventory, "rabbitmq/broker", answering).await;
     assert_fields(&finding);

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use lapin::tcp::AMQPUriTcpExt;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, ErrorKind};
-use lapin::tcp::AMQPUriTcpExt;
 use runbook::target::{Login, Place, Target};
 use runbook::text::humanize_duration;
 use secrecy::ExposeSecret;
@@ -91,15 +91,20 @@ pub(crate) async fn connect(target: &Target, side: Side, within: Duration) -> Re
     let line = Line::default();
     let cutter = Cutter(line.clone());
     let runtime = lapin::runtime::default_runtime()?;
-    let connecting = Connection::connector(uri, runtime, async move |uri: AMQPUri, runtime| {
-        // In the reading thread, which nobody else ends while it dials.
-        let dialled = tokio::time::timeout(within, uri.connect_async(&runtime)).await;
-        let stream = dialled.map_err(std::io::Error::from).flatten().map_err(to_lapin)?;
-        if let AsyncTcpStream::Plain(plain) = &stream {
-            line.keep(plain.get_ref().as_fd().try_clone_to_owned().map_err(to_lapin)?.into());
-        }
-        Ok(stream)
-    }, properties);
+    let connecting = Connection::connector(
+        uri,
+        runtime,
+        async move |uri: AMQPUri, runtime| {
+            // In the reading thread, which nobody else ends while it dials.
+            let dialled = tokio::time::timeout(within, uri.connect_async(&runtime)).await;
+            let stream = dialled.map_err(std::io::Error::from).flatten().map_err(to_lapin)?;
+            if let AsyncTcpStream::Plain(plain) = &stream {
+                line.keep(plain.get_ref().as_fd().try_clone_to_owned().map_err(to_lapin)?.into());
+            }
+            Ok(stream)
+        },
+        properties,
+    );
     let connection = tokio::time::timeout(within, connecting)
         .await
         .map_err(|_| anyhow!("no answer within {}", humanize_duration(within)))?

@@ -18,9 +18,11 @@ pub(crate) fn connect(target: &Target, side: Side, within: Duration) -> Result<D
     };
     let seconds = within.as_secs() + 1;
     if let Some(path) = address.strip_prefix("unix://") {
-        Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION).with_context(|| format!("cannot reach the Docker Engine at {path}"))
+        Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION)
+            .with_context(|| format!("cannot reach the Docker Engine at {path}"))
     } else if address.starts_with("http://") || address.starts_with("tcp://") {
-        Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION).with_context(|| format!("cannot reach the Docker Engine at {address}"))
+        Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION)
+            .with_context(|| format!("cannot reach the Docker Engine at {address}"))
     } else {
         bail!("`{address}` is no address of a Docker Engine; write unix:///path or http://host:port")
     }

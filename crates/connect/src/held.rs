@@ -13,9 +13,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::Holding;
 use crate::postgres::PostgresLogin;
 use crate::trouble::{PostgresError, PostgresTrouble};
-use crate::Holding;
 
 /// The connection answered everything it was asked.
 const SOUND: u8 = 0;

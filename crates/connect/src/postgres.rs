@@ -85,8 +85,7 @@ impl PostgresLogin {
     }
 
     async fn log_in(&self) -> Result<PgConnection, PostgresError> {
-        let password =
-            secret::resolve(&self.password).await.map_err(|why| PostgresError::new(PostgresTrouble::Unasked, why))?;
+        let password = secret::resolve(&self.password).await.map_err(|why| PostgresError::new(PostgresTrouble::Unasked, why))?;
         let application = match self.side {
             Side::Look => APPLICATION_LOOK,
             Side::Act => APPLICATION_ACT,

@@ -19,7 +19,9 @@ pub async fn resolve(reference: &SecretRef) -> Result<SecretString, String> {
         SecretRef::File(path) => read(path, path).await,
         SecretRef::Env(name) => match std::env::var(name) {
             Ok(value) if !value.is_empty() => Ok(SecretString::from(value)),
-            Ok(_) | Err(std::env::VarError::NotPresent) => Err(format!("the environment variable {name}, which should hold a secret, is not set")),
+            Ok(_) | Err(std::env::VarError::NotPresent) => {
+                Err(format!("the environment variable {name}, which should hold a secret, is not set"))
+            }
             Err(std::env::VarError::NotUnicode(_)) => Err(format!("the environment variable {name} is not UTF-8")),
         },
         SecretRef::Credential(name) => {
@@ -28,7 +30,9 @@ pub async fn resolve(reference: &SecretRef) -> Result<SecretString, String> {
                 return Err(format!("`{name}` is no name of a systemd credential"));
             }
             let folder = std::env::var("CREDENTIALS_DIRECTORY").map_err(|_| {
-                format!("there are no systemd credentials here, and `{name}` is wanted: add LoadCredential={name}:FILE to the unit")
+                format!(
+                    "there are no systemd credentials here, and `{name}` is wanted: add LoadCredential={name}:FILE to the unit"
+                )
             })?;
             read(&format!("{folder}/{name}"), &format!("the systemd credential {name}")).await
         }

@@ -67,12 +67,14 @@ impl Journal {
             Ok(incident) => Ok(Claimed::Claim(Box::new(Claim { incident, lease }))),
             Err(error) => {
                 let why = format!("{error:#}");
-                sqlx::query("UPDATE incidents SET unreadable = $2, due = NULL, leased_until = 0, stage = 'unreadable' WHERE id = $1")
-                    .bind(id.0 as i64)
-                    .bind(&why)
-                    .execute(&mut writer.connection)
-                    .await
-                    .context("setting an unreadable incident aside")?;
+                sqlx::query(
+                    "UPDATE incidents SET unreadable = $2, due = NULL, leased_until = 0, stage = 'unreadable' WHERE id = $1",
+                )
+                .bind(id.0 as i64)
+                .bind(&why)
+                .execute(&mut writer.connection)
+                .await
+                .context("setting an unreadable incident aside")?;
                 Ok(Claimed::Unreadable { id, why })
             }
         }

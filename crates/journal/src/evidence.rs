@@ -57,7 +57,9 @@ impl Journal {
             .bind(incident.0 as i64)
             .fetch_all(&self.inner.readers)
             .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<Option<i64>, _>(2)?.map(|size| size as u64)))).collect()
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<Option<i64>, _>(2)?.map(|size| size as u64))))
+            .collect()
     }
 
     /// The body behind a hash; none when retention took it.
@@ -65,7 +67,8 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read, or the body is not what its hash says.
     pub async fn evidence(&self, hash: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let row = sqlx::query("SELECT body, size FROM evidence WHERE hash = $1").bind(hash).fetch_optional(&self.inner.readers).await?;
+        let row =
+            sqlx::query("SELECT body, size FROM evidence WHERE hash = $1").bind(hash).fetch_optional(&self.inner.readers).await?;
         let Some(row) = row else { return Ok(None) };
         let (packed, size): (Vec<u8>, i64) = (row.try_get(0)?, row.try_get(1)?);
         let body = zstd::bulk::decompress(&packed, usize::try_from(size).unwrap_or(0)).context("decompressing evidence")?;

@@ -130,12 +130,14 @@ impl Journal {
         outcome: &mut HeardOutcome,
     ) -> anyhow::Result<()> {
         if let Some(id) = open_one(connection, chosen).await? {
-            let known = sqlx::query("SELECT 1 FROM alerts WHERE fingerprint = $1 AND incident = $2 AND starts_at = $3 AND status = 'firing'")
-                .bind(alert.fingerprint.to_string())
-                .bind(id.0 as i64)
-                .bind(alert.starts_at.millis())
-                .fetch_optional(&mut *connection)
-                .await?;
+            let known = sqlx::query(
+                "SELECT 1 FROM alerts WHERE fingerprint = $1 AND incident = $2 AND starts_at = $3 AND status = 'firing'",
+            )
+            .bind(alert.fingerprint.to_string())
+            .bind(id.0 as i64)
+            .bind(alert.starts_at.millis())
+            .fetch_optional(&mut *connection)
+            .await?;
             if known.is_some() {
                 outcome.resent += 1;
                 count_resend(connection, id).await?;

@@ -92,7 +92,9 @@ impl Journal {
             let mut gone = self.drop_evidence(sql, PORTION).await?;
             pruned.evidence += gone;
             if gone == 0 {
-                gone = self.drop_incidents("SELECT id FROM incidents WHERE closed < $1 ORDER BY closed LIMIT $2", remembered).await?;
+                gone = self
+                    .drop_incidents("SELECT id FROM incidents WHERE closed < $1 ORDER BY closed LIMIT $2", remembered)
+                    .await?;
                 pruned.incidents += gone;
             }
             if gone == 0 {
@@ -172,7 +174,11 @@ impl Journal {
             health.incidents += 1;
             match self.load(id).await {
                 Ok(incident) if incident.seq as i64 != seq || incident.stage.word() != stage => {
-                    health.complaints.push(format!("{id}: the summary says {stage} at {seq}, the events say {} at {}", incident.stage.word(), incident.seq));
+                    health.complaints.push(format!(
+                        "{id}: the summary says {stage} at {seq}, the events say {} at {}",
+                        incident.stage.word(),
+                        incident.seq
+                    ));
                 }
                 Ok(_) => {}
                 Err(error) => health.complaints.push(format!("{id}: {error:#}")),

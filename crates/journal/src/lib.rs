@@ -19,8 +19,8 @@ mod pause;
 mod schema;
 mod start;
 
-pub use claim::{Claim, Claimed};
 pub use append::AppendError;
+pub use claim::{Claim, Claimed};
 pub use heard::{Chosen, Heard, HeardOutcome};
 pub use hygiene::{Health, LIMITS_REMEMBER, Pruned, Retention};
 pub use intake::{Delivery, Intake, NotTaken};

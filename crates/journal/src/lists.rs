@@ -76,7 +76,8 @@ pub struct Past {
     pub held_by: Option<IncidentId>,
 }
 
-const SUMMARY: &str = "SELECT id, runbook, target, title, opened, updated, stage, why, closed, how, resends, unreadable FROM incidents";
+const SUMMARY: &str =
+    "SELECT id, runbook, target, title, opened, updated, stage, why, closed, how, resends, unreadable FROM incidents";
 
 impl Journal {
     /// A list of incidents, newest first.
@@ -130,7 +131,9 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn count_by_stage(&self) -> anyhow::Result<Vec<(String, u64)>> {
-        let rows = sqlx::query("SELECT stage, COUNT(*) FROM incidents WHERE closed IS NULL GROUP BY stage").fetch_all(&self.inner.readers).await?;
+        let rows = sqlx::query("SELECT stage, COUNT(*) FROM incidents WHERE closed IS NULL GROUP BY stage")
+            .fetch_all(&self.inner.readers)
+            .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
     }
 
@@ -177,9 +180,13 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn unmatched(&self) -> anyhow::Result<Vec<(String, u64, Stamp, String)>> {
-        let rows = sqlx::query("SELECT alertname, times, last, why FROM unmatched ORDER BY times DESC").fetch_all(&self.inner.readers).await?;
+        let rows = sqlx::query("SELECT alertname, times, last, why FROM unmatched ORDER BY times DESC")
+            .fetch_all(&self.inner.readers)
+            .await?;
         rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64, Stamp::from_millis(row.try_get(2)?), row.try_get(3)?)))
+            .map(|row| {
+                Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64, Stamp::from_millis(row.try_get(2)?), row.try_get(3)?))
+            })
             .collect()
     }
 
@@ -187,21 +194,32 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn past(&self, runbook: &str, targets: &[TargetId], window: Duration, own: IncidentId, now: Stamp) -> anyhow::Result<Past> {
+    pub async fn past(
+        &self,
+        runbook: &str,
+        targets: &[TargetId],
+        window: Duration,
+        own: IncidentId,
+        now: Stamp,
+    ) -> anyhow::Result<Past> {
         let target = targets.first().map(ToString::to_string).unwrap_or_default();
         let since = now.minus(window).millis();
-        let attempts = sqlx::query("SELECT at, incident FROM attempts WHERE runbook = $1 AND target = $2 AND at >= $3 AND purpose = 'do' ORDER BY at")
-            .bind(runbook)
-            .bind(&target)
-            .bind(since)
-            .fetch_all(&self.inner.readers)
-            .await?;
-        let cured = sqlx::query("SELECT closed FROM incidents WHERE runbook = $1 AND target = $2 AND how = 'cured' AND closed >= $3 ORDER BY closed")
-            .bind(runbook)
-            .bind(&target)
-            .bind(since)
-            .fetch_all(&self.inner.readers)
-            .await?;
+        let attempts = sqlx::query(
+            "SELECT at, incident FROM attempts WHERE runbook = $1 AND target = $2 AND at >= $3 AND purpose = 'do' ORDER BY at",
+        )
+        .bind(runbook)
+        .bind(&target)
+        .bind(since)
+        .fetch_all(&self.inner.readers)
+        .await?;
+        let cured = sqlx::query(
+            "SELECT closed FROM incidents WHERE runbook = $1 AND target = $2 AND how = 'cured' AND closed >= $3 ORDER BY closed",
+        )
+        .bind(runbook)
+        .bind(&target)
+        .bind(since)
+        .fetch_all(&self.inner.readers)
+        .await?;
         let mut held_by = None;
         for target in targets {
             let row = sqlx::query("SELECT incident FROM holds WHERE target = $1 AND incident <> $2")
@@ -215,7 +233,9 @@ impl Journal {
         }
         let attempts: Result<Vec<_>, sqlx::Error> = attempts
             .iter()
-            .map(|row| Ok(Attempted { at: Stamp::from_millis(row.try_get(0)?), incident: IncidentId(row.try_get::<i64, _>(1)? as u64) }))
+            .map(|row| {
+                Ok(Attempted { at: Stamp::from_millis(row.try_get(0)?), incident: IncidentId(row.try_get::<i64, _>(1)? as u64) })
+            })
             .collect();
         let cured: Result<Vec<_>, sqlx::Error> = cured.iter().map(|row| Ok(Stamp::from_millis(row.try_get(0)?))).collect();
         Ok(Past { history: History { attempts: attempts?, cured: cured? }, held_by })

@@ -115,7 +115,12 @@ impl Journal {
         Ok(Self::assemble(connection, &path, directory, None).await?)
     }
 
-    async fn assemble(mut connection: SqliteConnection, path: &Path, directory: &Path, lock: Option<File>) -> anyhow::Result<Self> {
+    async fn assemble(
+        mut connection: SqliteConnection,
+        path: &Path,
+        directory: &Path,
+        lock: Option<File>,
+    ) -> anyhow::Result<Self> {
         let last: Option<i64> = sqlx::query("SELECT MAX(at) FROM events").fetch_one(&mut connection).await?.try_get(0)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
@@ -256,8 +261,14 @@ async fn migrate(connection: &mut SqliteConnection, directory: &Path) -> Result<
             }
         }
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.context("beginning a migration")?;
-        sqlx::raw_sql(*sql).execute(&mut *transaction).await.with_context(|| format!("migrating the journal to version {}", index + 1))?;
-        sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {}", index + 1))).execute(&mut *transaction).await.context("marking the migration")?;
+        sqlx::raw_sql(*sql)
+            .execute(&mut *transaction)
+            .await
+            .with_context(|| format!("migrating the journal to version {}", index + 1))?;
+        sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {}", index + 1)))
+            .execute(&mut *transaction)
+            .await
+            .context("marking the migration")?;
         transaction.commit().await.context("committing a migration")?;
     }
     Ok(())

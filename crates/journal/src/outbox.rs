@@ -43,11 +43,12 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn to_tell(&self, now: Stamp, most: u32) -> anyhow::Result<Vec<ToTell>> {
-        let rows = sqlx::query("SELECT incident, seq, tries FROM outbox WHERE told < seq AND due <= $1 ORDER BY due, incident LIMIT $2")
-            .bind(now.millis())
-            .bind(i64::from(most))
-            .fetch_all(&self.inner.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT incident, seq, tries FROM outbox WHERE told < seq AND due <= $1 ORDER BY due, incident LIMIT $2")
+                .bind(now.millis())
+                .bind(i64::from(most))
+                .fetch_all(&self.inner.readers)
+                .await?;
         rows.iter()
             .map(|row| {
                 Ok(ToTell {
@@ -131,12 +132,13 @@ impl Journal {
     /// When the journal cannot be written.
     pub async fn remember_told(&self, incident: IncidentId, told: &serde_json::Value) -> anyhow::Result<()> {
         let mut writer = self.writer().await;
-        let outcome = sqlx::query("INSERT INTO told (incident, body) VALUES ($1, $2) ON CONFLICT (incident) DO UPDATE SET body = $2")
-            .bind(incident.0 as i64)
-            .bind(told.to_string())
-            .execute(&mut writer.connection)
-            .await
-            .context("remembering what was told");
+        let outcome =
+            sqlx::query("INSERT INTO told (incident, body) VALUES ($1, $2) ON CONFLICT (incident) DO UPDATE SET body = $2")
+                .bind(incident.0 as i64)
+                .bind(told.to_string())
+                .execute(&mut writer.connection)
+                .await
+                .context("remembering what was told");
         self.note_trouble(outcome)?;
         Ok(())
     }

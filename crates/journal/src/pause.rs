@@ -121,7 +121,10 @@ impl Journal {
         .await
     }
 
-    async fn change_pause(&self, change: impl AsyncFnOnce(&mut SqliteConnection) -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+    async fn change_pause(
+        &self,
+        change: impl AsyncFnOnce(&mut SqliteConnection) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<bool> {
         let mut writer = self.writer().await;
         let outcome = async {
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -156,10 +159,11 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn pauses(&self, now: Stamp) -> anyhow::Result<Vec<PauseRow>> {
-        let rows = sqlx::query("SELECT scope, reason, by, since, until FROM pauses WHERE until IS NULL OR until > $1 ORDER BY scope")
-            .bind(now.millis())
-            .fetch_all(&self.inner.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT scope, reason, by, since, until FROM pauses WHERE until IS NULL OR until > $1 ORDER BY scope")
+                .bind(now.millis())
+                .fetch_all(&self.inner.readers)
+                .await?;
         let mut pauses = Vec::new();
         for row in rows {
             pauses.push(PauseRow {
@@ -200,7 +204,8 @@ pub(crate) async fn pause_with(
     targets: &[TargetId],
     now: Stamp,
 ) -> anyhow::Result<Pause> {
-    let row = sqlx::query("SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'pause_epoch'").fetch_one(&mut *connection).await?;
+    let row =
+        sqlx::query("SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'pause_epoch'").fetch_one(&mut *connection).await?;
     let epoch: i64 = row.try_get(0)?;
     let mut pause = Pause { epoch: epoch as u64, reason: pause_file(directory), until: None };
     if pause.reason.is_some() {

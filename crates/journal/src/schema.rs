@@ -2,8 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 1] = [
-    r"
+pub(crate) const MIGRATIONS: [&str; 1] = [r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   received INTEGER NOT NULL,
@@ -119,5 +118,4 @@ CREATE TABLE facts (
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO facts (name, value) VALUES ('pause_epoch', '0');
-",
-];
+"];

@@ -54,7 +54,8 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
     }
     if case.incident.applied.is_empty() {
         let before = case.incident.attempts.is_empty();
-        let why = if before { "the alert resolved before anything was done" } else { "the alert resolved, and nothing is in force" };
+        let why =
+            if before { "the alert resolved before anything was done" } else { "the alert resolved, and nothing is in force" };
         return Err(end(How::Subsided, why.to_owned()));
     }
     let why = "the alert resolved; no further step is taken, and what was done is verified".to_owned();
@@ -113,9 +114,7 @@ pub(crate) fn required(case: &Case<'_>) -> Word {
         Truth::False if case.incident.attempts.is_empty() => {
             Err(end(How::Refused, format!("not needed: {} does not hold", require.source())))
         }
-        Truth::False => {
-            Err(end(How::HandedOver, format!("the cure was not verified, and {} no longer holds", require.source())))
-        }
+        Truth::False => Err(end(How::HandedOver, format!("the cure was not verified, and {} no longer holds", require.source()))),
     }
 }
 
@@ -149,9 +148,11 @@ pub(crate) fn held(now: Stamp, by: IncidentId) -> (String, Decision) {
 
 /// The mode in force and where it comes from: the most careful of the runbook's (by time) and the remedy's own.
 pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
-    let in_force = rules.mode.during.iter().filter(|(name, _)| {
-        case.current.intervals.get(*name).is_some_and(|intervals| intervals.contains(case.now.millis()))
-    });
+    let in_force = rules
+        .mode
+        .during
+        .iter()
+        .filter(|(name, _)| case.current.intervals.get(*name).is_some_and(|intervals| intervals.contains(case.now.millis())));
     let by_time = in_force.min_by_key(|(_, mode)| **mode);
     let (mode, whence) = match by_time {
         Some((name, mode)) => (*mode, format!("interval {name}")),
@@ -223,7 +224,8 @@ impl<'a> Past<'a> {
         let Some(latest) = others.map(|attempt| attempt.at).max() else { return Ok("no earlier act".to_owned()) };
         let until = latest.plus(self.rules.limits.cooldown.duration());
         if until > self.case.now {
-            let why = format!("the last act was at {latest}, and the cooldown of {} lasts until {until}", self.rules.limits.cooldown);
+            let why =
+                format!("the last act was at {latest}, and the cooldown of {} lasts until {until}", self.rules.limits.cooldown);
             return Err(wait(until, Waiting::Time, why));
         }
         Ok(format!("the last act was at {latest}"))

@@ -172,8 +172,12 @@ fn every_guard_closes_its_own_gate() {
         ("require", |s| s.findings = findings(Value::Flag(false), NOW)),
         ("require", |s| s.findings = findings(Value::Unknown("cannot see".to_owned()), NOW)),
         ("recurrence", |s| s.history.cured = vec![NOW.minus(std::time::Duration::from_secs(60)); 2]),
-        ("rate", |s| s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(7) }; 3]),
-        ("cooldown", |s| s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(6) }]),
+        ("rate", |s| {
+            s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(7) }; 3]
+        }),
+        ("cooldown", |s| {
+            s.history.attempts = vec![Attempted { at: NOW.minus(std::time::Duration::from_secs(60)), incident: IncidentId(6) }]
+        }),
         ("hold", |s| s.held_by = Some(IncidentId(6))),
     ];
     for (gate, turn) in table {
@@ -220,7 +224,8 @@ fn an_agreement_is_for_what_was_shown_and_for_a_while() {
 #[test]
 fn the_most_careful_mode_wins() {
     let always = |name: &str| {
-        let written = serde_json::json!({"name": name, "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]});
+        let written =
+            serde_json::json!({"name": name, "time_intervals": [{"times": [{"start_time": "00:00", "end_time": "24:00"}]}]});
         serde_json::from_value(written).unwrap()
     };
     let mut scene = Scene::new(Mode::Auto);
@@ -238,9 +243,8 @@ fn a_label_chooses_only_what_the_inventory_knows() {
     book.matches = Some(runbook::matcher::Matchers::parse(["alertname=\"Rehearsed\""]).unwrap());
     book.target = TargetSelector::Lookup { kind: Kind::Rehearsal, label: "ledger".to_owned() };
     let configuration = configuration(book);
-    let labels = |value: &str| {
-        Labels::from([("alertname".to_owned(), "Rehearsed".to_owned()), ("ledger".to_owned(), value.to_owned())])
-    };
+    let labels =
+        |value: &str| Labels::from([("alertname".to_owned(), "Rehearsed".to_owned()), ("ledger".to_owned(), value.to_owned())]);
     assert_eq!(route(&configuration, &labels("known")).chosen.map(|(_, id)| id), Some(target()));
     assert_eq!(route(&configuration, &labels("ledger")).chosen.map(|(_, id)| id), Some(target()));
     for value in ["", "other", "rehearsal/ledger", "'; DROP TABLE", "../ledger", "known\n"] {

@@ -40,14 +40,22 @@ pub(crate) async fn engine(looking: &Looking, target: &Target, within: Duration)
     match answer {
         Ok((version, info)) => {
             fields.flag("answering", true);
-            fields.put("version", match version.version {
-                Some(version) => Value::Text(inert(&version, 60)),
-                None => Value::Unknown("the Engine did not say its version".to_owned()),
-            });
-            fields.put("containers", match info {
-                Ok(info) => info.containers.map_or_else(|| Value::Unknown("the Engine did not say".to_owned()), |n| Value::Number(n as f64)),
-                Err(error) => Value::Unknown(inert(&error.to_string(), 300)),
-            });
+            fields.put(
+                "version",
+                match version.version {
+                    Some(version) => Value::Text(inert(&version, 60)),
+                    None => Value::Unknown("the Engine did not say its version".to_owned()),
+                },
+            );
+            fields.put(
+                "containers",
+                match info {
+                    Ok(info) => info
+                        .containers
+                        .map_or_else(|| Value::Unknown("the Engine did not say".to_owned()), |n| Value::Number(n as f64)),
+                    Err(error) => Value::Unknown(inert(&error.to_string(), 300)),
+                },
+            );
         }
         Err(why) => {
             fields.flag("answering", false).unknown(&["version", "containers"], &inert(&why, 300));
@@ -58,7 +66,8 @@ pub(crate) async fn engine(looking: &Looking, target: &Target, within: Duration)
 
 pub(crate) async fn service(looking: &Looking, inventory: &Inventory, target: &Target, within: Duration) -> Result<Seen, String> {
     let Place::Service { engine, project, service } = &target.place else { return Err(format!("{} is no service", target.id)) };
-    let engine = inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
+    let engine =
+        inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
     let docker = looking.docker(engine, within).map_err(|error| format!("{error:#}"))?;
     let containers = containers(&docker, project, service).await.map_err(|error| format!("{}: {error}", engine.id))?;
     if containers.len() > MOST_REPLICAS {
@@ -67,7 +76,11 @@ pub(crate) async fn service(looking: &Looking, inventory: &Inventory, target: &T
     Ok(read(&containers))
 }
 
-async fn containers(docker: &Docker, project: &str, service: &str) -> Result<Vec<ContainerInspectResponse>, bollard::errors::Error> {
+async fn containers(
+    docker: &Docker,
+    project: &str,
+    service: &str,
+) -> Result<Vec<ContainerInspectResponse>, bollard::errors::Error> {
     let labels = vec![
         format!("com.docker.compose.project={project}"),
         format!("com.docker.compose.service={service}"),

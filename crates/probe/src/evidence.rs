@@ -20,7 +20,9 @@ pub async fn capture(
     };
     match tokio::time::timeout(within, dispatch(looking, target, order, within)).await {
         Ok(pieces) => pieces,
-        Err(_) => vec![("evidence".to_owned(), Err(format!("{} gave no answer within {}", target.id, humanize_duration(within))))],
+        Err(_) => {
+            vec![("evidence".to_owned(), Err(format!("{} gave no answer within {}", target.id, humanize_duration(within))))]
+        }
     }
 }
 

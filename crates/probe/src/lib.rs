@@ -24,7 +24,9 @@ use std::time::Duration;
 use connect::Looking;
 use runbook::Stamp;
 use runbook::finding::{Finding, Seen, fields};
-use runbook::probe::{DockerProbe, HttpProbe, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe};
+use runbook::probe::{
+    DockerProbe, HttpProbe, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
+};
 use runbook::target::{Inventory, Target};
 use runbook::text::{humanize_duration, inert};
 

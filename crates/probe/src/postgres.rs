@@ -14,8 +14,7 @@ use chrono::{DateTime, Utc};
 use runbook::identity::Identity;
 
 /// What is missing when a login cannot see other users' sessions, and the mend.
-pub(crate) const CANNOT_SEE: &str =
-    "cannot see other users' sessions: grant pg_read_all_stats (part of pg_monitor) to the login for looking, as deploy/sql/look.sql does";
+pub(crate) const CANNOT_SEE: &str = "cannot see other users' sessions: grant pg_read_all_stats (part of pg_monitor) to the login for looking, as deploy/sql/look.sql does";
 
 /// The pids and starts of sessions, as two arrays to bind.
 ///

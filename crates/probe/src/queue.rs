@@ -19,7 +19,8 @@ use crate::seen::Fields;
 
 pub(crate) async fn depth(looking: &Looking, inventory: &Inventory, target: &Target, within: Duration) -> Result<Seen, String> {
     let Place::Queue { broker, queue } = &target.place else { return Err(format!("{} is no queue", target.id)) };
-    let broker = inventory.get(broker).ok_or_else(|| format!("{broker}, on which {} lives, is not in the inventory", target.id))?;
+    let broker =
+        inventory.get(broker).ok_or_else(|| format!("{broker}, on which {} lives, is not in the inventory", target.id))?;
     let Place::Rabbitmq { vhost, .. } = &broker.place else { return Err(format!("{} is no RabbitMQ broker", broker.id)) };
     let within = nearly(within);
     let path = ["api", "queues", vhost, queue];
@@ -31,23 +32,32 @@ pub(crate) async fn depth(looking: &Looking, inventory: &Inventory, target: &Tar
         return Err(format!("{why}; AMQP: {also}"));
     }
     let mut fields = Fields::new();
-    for (field, name) in
-        [("ready", "messages_ready"), ("unacknowledged", "messages_unacknowledged"), ("messages", "messages"), ("consumers", "consumers")]
-    {
+    for (field, name) in [
+        ("ready", "messages_ready"),
+        ("unacknowledged", "messages_unacknowledged"),
+        ("messages", "messages"),
+        ("consumers", "consumers"),
+    ] {
         fields.put(field, number(&answer, &[name]));
     }
     let body = json(&answer);
     let word = |name: &str| body.as_ref().ok().and_then(|body| body[name].as_str());
-    fields.put("state", match word("state") {
-        Some(state) => Value::Text(inert(state, 60)),
-        None if body.is_ok() => Value::Unknown("the management API did not say the queue's state".to_owned()),
-        None => Value::Unknown(said(&answer)),
-    });
-    fields.put("amqp_ready", match (ready, word("type")) {
-        (Ok(0), Some("quorum" | "stream")) => Value::Unknown("a quorum queue without a leader answers 0 too".to_owned()),
-        (Ok(ready), _) => Value::Number(f64::from(ready)),
-        (Err(why), _) => Value::Unknown(why),
-    });
+    fields.put(
+        "state",
+        match word("state") {
+            Some(state) => Value::Text(inert(state, 60)),
+            None if body.is_ok() => Value::Unknown("the management API did not say the queue's state".to_owned()),
+            None => Value::Unknown(said(&answer)),
+        },
+    );
+    fields.put(
+        "amqp_ready",
+        match (ready, word("type")) {
+            (Ok(0), Some("quorum" | "stream")) => Value::Unknown("a quorum queue without a leader answers 0 too".to_owned()),
+            (Ok(ready), _) => Value::Number(f64::from(ready)),
+            (Err(why), _) => Value::Unknown(why),
+        },
+    );
     Ok(fields.seen())
 }
 

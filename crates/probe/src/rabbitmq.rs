@@ -34,19 +34,27 @@ pub(crate) async fn answering(looking: &Looking, target: &Target, within: Durati
     let mut fields = Fields::new();
     fields.flag("amqp", amqp.is_ok());
     fields.flag("management", matches!(&overview, Ok(answer) if answer.status == 200));
-    fields.put("alarm", match &alarms {
-        Ok(answer) if answer.status == 200 => Value::Flag(false),
-        // 503 is how the check says that an alarm is in force; the body tells it from a proxy's 503.
-        Ok(answer) if answer.status == 503 && answer.json().is_ok_and(|body| body.get("status").is_some()) => Value::Flag(true),
-        other => Value::Unknown(said(other)),
-    });
+    fields.put(
+        "alarm",
+        match &alarms {
+            Ok(answer) if answer.status == 200 => Value::Flag(false),
+            // 503 is how the check says that an alarm is in force; the body tells it from a proxy's 503.
+            Ok(answer) if answer.status == 503 && answer.json().is_ok_and(|body| body.get("status").is_some()) => {
+                Value::Flag(true)
+            }
+            other => Value::Unknown(said(other)),
+        },
+    );
     fields.put("messages", number(&host, &["messages"]));
     fields.put("connections", number(&overview, &["object_totals", "connections"]));
-    fields.put("version", match json(&overview).as_ref().map(|body| body["rabbitmq_version"].as_str()) {
-        Ok(Some(version)) => Value::Text(runbook::text::inert(version, 60)),
-        Ok(None) => Value::Unknown("the overview has no version".to_owned()),
-        Err(why) => Value::Unknown(why.clone()),
-    });
+    fields.put(
+        "version",
+        match json(&overview).as_ref().map(|body| body["rabbitmq_version"].as_str()) {
+            Ok(Some(version)) => Value::Text(runbook::text::inert(version, 60)),
+            Ok(None) => Value::Unknown("the overview has no version".to_owned()),
+            Err(why) => Value::Unknown(why.clone()),
+        },
+    );
     Ok(fields.seen())
 }
 
@@ -72,7 +80,9 @@ pub(crate) fn number(answer: &Result<Answer, String>, path: &[&str]) -> Value {
     match json(answer) {
         Ok(body) => match path.iter().try_fold(&body, |value, part| value.get(*part)).and_then(Json::as_f64) {
             Some(number) => Value::number(number),
-            None => Value::Unknown(format!("the management API did not say {} (statistics come every few seconds)", path.join("."))),
+            None => {
+                Value::Unknown(format!("the management API did not say {} (statistics come every few seconds)", path.join(".")))
+            }
         },
         Err(why) => Value::Unknown(why),
     }

@@ -29,11 +29,14 @@ pub(crate) async fn answering(looking: &Looking, target: &Target, within: Durati
     match info(&mut connection, &["replication", "persistence"]).await {
         Ok(info) => {
             fields.put("role", text(&info, "role"));
-            fields.put("loading", match info.get("loading").map(String::as_str) {
-                Some("0") => Value::Flag(false),
-                Some(_) => Value::Flag(true),
-                None => Value::Unknown("INFO has no loading".to_owned()),
-            });
+            fields.put(
+                "loading",
+                match info.get("loading").map(String::as_str) {
+                    Some("0") => Value::Flag(false),
+                    Some(_) => Value::Flag(true),
+                    None => Value::Unknown("INFO has no loading".to_owned()),
+                },
+            );
         }
         Err(why) => {
             fields.unknown(&["role", "loading"], &why);

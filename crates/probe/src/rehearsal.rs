@@ -27,7 +27,9 @@ pub(crate) async fn content(target: &Target) -> Result<Vec<u8>, String> {
     /// More lines than any rehearsal writes.
     const MOST_BYTES: u64 = 1024 * 1024;
 
-    let runbook::target::Place::Rehearsal { ledger } = &target.place else { return Err(format!("{} is no rehearsal", target.id)) };
+    let runbook::target::Place::Rehearsal { ledger } = &target.place else {
+        return Err(format!("{} is no rehearsal", target.id));
+    };
     let file = match tokio::fs::File::open(ledger).await {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -129,7 +129,9 @@ fn proof(incident: &Incident, steps: &[Step<'_>]) -> Proof {
     let first = steps.iter().position(|step| matches!(step.event, Event::ActionStarted { .. }));
     let last_seen = |steps: &[Step<'_>]| -> Option<Findings> {
         steps.iter().rev().find_map(|step| match step.event {
-            Event::Looked { findings } | Event::Verified { findings, .. } | Event::NotVerified { findings, .. } => Some(findings.clone()),
+            Event::Looked { findings } | Event::Verified { findings, .. } | Event::NotVerified { findings, .. } => {
+                Some(findings.clone())
+            }
             _ => None,
         })
     };
@@ -291,7 +293,9 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
         },
         (Some(How::Subsided | How::Stopped), _) => todo.push("Nothing: runbookd has let go of it.".to_owned()),
         (Some(How::Refused), _) => {
-            todo.push("Read why nothing was done. If the alert goes on, it needs a person: runbookd will not act on it.".to_owned());
+            todo.push(
+                "Read why nothing was done. If the alert goes on, it needs a person: runbookd will not act on it.".to_owned(),
+            );
         }
         (Some(How::Denied | How::HandedOver), _) => {
             todo.push(format!("Look at {target}: runbookd does nothing more about it by itself."));
@@ -304,7 +308,11 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
         for attempt in incident.applied.iter().filter_map(|index| incident.attempts.get(*index)) {
             let facts = attempt.order.action.facts();
             if facts.undo || facts.lasts {
-                todo.push(format!("Take back #{}, which is still in force: {}.", attempt.number, words::order(&attempt.order).plain()));
+                todo.push(format!(
+                    "Take back #{}, which is still in force: {}.",
+                    attempt.number,
+                    words::order(&attempt.order).plain()
+                ));
             }
         }
         if incident.still_fires() {

@@ -63,7 +63,9 @@ pub async fn deliver(slack: &Slack, outgoing: &Outgoing) -> Delivery {
             Answer::Said(Some((channel, ts))) => return Delivery::Delivered { channel, ts },
             // Not there, or not allowed to look: a second post is the lesser harm.
             Answer::Said(None) | Answer::Refused(_) => {}
-            Answer::Later(wait, why) => return Delivery::Unknown(format!("whether it arrived cannot be seen for {}: {why}", seconds(wait))),
+            Answer::Later(wait, why) => {
+                return Delivery::Unknown(format!("whether it arrived cannot be seen for {}: {why}", seconds(wait)));
+            }
             Answer::Lost(why) => return Delivery::Unknown(format!("whether it arrived cannot be seen: {why}")),
         }
     }
@@ -99,7 +101,9 @@ pub(crate) fn refusal(error: &str) -> Delivery {
         "ratelimited" | "rate_limited" | "message_limit_exceeded" => return later(30),
         "service_unavailable" | "request_timeout" | "team_added_to_org" | "update_failed" => return later(60),
         // "It's possible some aspect of the operation succeeded before the error was raised", says Slack of these two.
-        "internal_error" | "fatal_error" => return Delivery::Unknown(format!("Slack answers `{error}`: it may have taken the message")),
+        "internal_error" | "fatal_error" => {
+            return Delivery::Unknown(format!("Slack answers `{error}`: it may have taken the message"));
+        }
         "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive" => {
             (Fault::Setup, "put a valid bot token (xoxb-…) where the configuration points")
         }
@@ -113,10 +117,14 @@ pub(crate) fn refusal(error: &str) -> Delivery {
         "restricted_action" | "restricted_action_thread_only_channel" | "restricted_action_read_only_channel" => {
             (Fault::Setup, "allow the app to post in this channel, or choose another")
         }
-        "msg_too_long" | "msg_blocks_too_long" | "invalid_blocks" | "invalid_blocks_format" | "no_text" | "invalid_metadata_format"
-        | "metadata_too_large" | "too_many_attachments" => {
-            (Fault::Message, "this is a fault of runbookd's: please report it with the incident's text")
-        }
+        "msg_too_long"
+        | "msg_blocks_too_long"
+        | "invalid_blocks"
+        | "invalid_blocks_format"
+        | "no_text"
+        | "invalid_metadata_format"
+        | "metadata_too_large"
+        | "too_many_attachments" => (Fault::Message, "this is a fault of runbookd's: please report it with the incident's text"),
         "message_not_found" | "thread_not_found" | "cant_update_message" | "edit_window_closed" | "cannot_reply_to_message" => {
             (Fault::Gone, "the incident's message was deleted or frozen; it is posted anew")
         }

@@ -24,7 +24,8 @@ const LISTED: usize = 5;
 pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> Message {
     let report = account::read(incident, events, manner);
     let state = state(incident, events, &report);
-    let title = Prose::of(format!("{} {}  ", words::mark(incident), incident.id)).say(&report.runbook).say(" on ").say(&report.target);
+    let title =
+        Prose::of(format!("{} {}  ", words::mark(incident), incident.id)).say(&report.runbook).say(" on ").say(&report.target);
     let fallback = Prose::of(format!("{} {}: ", incident.id, report.target)).join(state.clone());
     let mut draft = Draft::new(Some(&title), &fallback, &footer(incident, manner), Prose::new().code(manner.show(incident.id)));
 
@@ -52,7 +53,8 @@ pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner)
         if index == 0 { draft.heading(line) } else { draft.line(line) }
     }
     if !report.acts.is_empty()
-        && let Some(proof) = sections::sections(&report, Detail::Brief).into_iter().find(|section| section.heading == "Before and after")
+        && let Some(proof) =
+            sections::sections(&report, Detail::Brief).into_iter().find(|section| section.heading == "Before and after")
     {
         for (index, line) in proof.lines.iter().enumerate() {
             if index == 0 { draft.heading(line) } else { draft.line(&Prose::of("• ").join(line.clone())) }
@@ -69,12 +71,15 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
         Stage::Looking(aim) => Prose::new().strong("Looking").say(" at ").code(target).say(" ").say(words::aim(*aim)).say("."),
         Stage::Deciding { aim, .. } => Prose::new().strong("Deciding").say(", having looked ").say(words::aim(*aim)).say("."),
         Stage::Waiting { on: Waiting::Person(ask), .. } => {
-            let line = Prose::new().strong("Waits for a person").say(format!(", until {}: may it do ", moment(ask.expires, near)));
+            let line =
+                Prose::new().strong("Waits for a person").say(format!(", until {}: may it do ", moment(ask.expires, near)));
             line.join(words::order(&ask.order)).say("?")
         }
         Stage::Waiting { until, on, .. } => {
             let what = match on {
-                Waiting::Held { by } => format!(" for {by}, which holds the same target, until {} at the latest", moment(*until, near)),
+                Waiting::Held { by } => {
+                    format!(" for {by}, which holds the same target, until {} at the latest", moment(*until, near))
+                }
                 Waiting::Pause => format!(" for the pause to end; looks again at {}", moment(*until, near)),
                 Waiting::Sight => format!(" until it can see; looks again at {}", moment(*until, near)),
                 Waiting::Time | Waiting::Person(_) => format!(" until {}", moment(*until, near)),
@@ -138,14 +143,20 @@ fn last_wait(events: &[(Stamp, Event)]) -> Option<&str> {
 // Everything that a person agrees to, and how.
 fn question(ask: &Ask, incident: &Incident, manner: &Manner) -> Vec<Prose> {
     let facts = ask.order.action.facts();
-    let shown = ask.shown.iter().map(|(identity, words)| if words.starts_with(identity.as_str()) { words.clone() } else { format!("{identity}: {words}") });
+    let shown =
+        ask.shown.iter().map(
+            |(identity, words)| if words.starts_with(identity.as_str()) { words.clone() } else { format!("{identity}: {words}") },
+        );
     let undo = if facts.undo { "can be undone" } else { "cannot be undone" };
     // The commands first: whatever has no room, they have.
     let mut lines = vec![
         Prose::of("To agree: ").code(manner.approve(ask)),
         Prose::of("To refuse: ").code(manner.deny(ask)),
         Prose::of(format!("No answer by {} is a no.", moment(ask.expires, incident.opened))),
-        Prose::of(format!("At most {} of them, and only those that are still there then. It {undo}; it disturbs: {}.", ask.at_most, facts.disturbs)),
+        Prose::of(format!(
+            "At most {} of them, and only those that are still there then. It {undo}; it disturbs: {}.",
+            ask.at_most, facts.disturbs
+        )),
     ];
     lines.extend(Prose::of("Exactly: ").join(named(shown.collect(), ASKED)).broken(1_000));
     lines
@@ -166,7 +177,9 @@ fn fires(incident: &Incident, manner: &Manner) -> Prose {
         more => line = line.say(format!(", and {}", words::count(more, "more alert"))),
     }
     match &incident.trigger {
-        Trigger::Alert(alert) if !alert.generator_url.is_empty() => line.say(". ").join(manner.address(&alert.generator_url, "Where it came from")),
+        Trigger::Alert(alert) if !alert.generator_url.is_empty() => {
+            line.say(". ").join(manner.address(&alert.generator_url, "Where it came from"))
+        }
         Trigger::Alert(_) => line,
         Trigger::Person { by, words } => Prose::new().code(by).say(" opened it: ").code(words),
         Trigger::Clock { entry } => Prose::of("The calendar opened it: ").code(entry),
@@ -181,7 +194,10 @@ fn done(report: &Report) -> Vec<Prose> {
     }
     for act in report.acts.iter().skip(hidden) {
         let sort = act.touched.first().map_or("thing", |touched| words::sort(&touched.identity));
-        let line = Prose::of(format!("{} #{} ", words::started(act.purpose), act.number)).code(&act.action).say(" on ").code(&act.target);
+        let line = Prose::of(format!("{} #{} ", words::started(act.purpose), act.number))
+            .code(&act.action)
+            .say(" on ")
+            .code(&act.target);
         let line = line.say(format!(", {}: ", words::count(act.count, sort)));
         lines.push(match (&act.became, &act.settled) {
             (Some(became), Some(why)) => line.strong(became).say(", ").say(why),

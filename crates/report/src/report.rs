@@ -223,7 +223,8 @@ impl Report {
     pub fn message(&self, manner: &Manner) -> Message {
         let title = Prose::of(format!("{} ", self.incident)).say("report: ").say(&self.runbook).say(" on ").say(&self.target);
         let fallback = Prose::of(format!("{} ", self.incident)).join(sections::outcome(self));
-        let footer = Prose::of("All of it: ").code(manner.show(self.incident)).say(", gate by gate: ").code(manner.explain(self.incident));
+        let footer =
+            Prose::of("All of it: ").code(manner.show(self.incident)).say(", gate by gate: ").code(manner.explain(self.incident));
         let mut draft = Draft::new(Some(&title), &fallback, &footer, Prose::new().code(manner.show(self.incident)));
         for section in sections::sections(self, sections::Detail::Brief) {
             draft.heading(&Prose::new().strong(section.heading));
@@ -236,7 +237,8 @@ impl Report {
 
     /// As text for a terminal or a file: complete, no markup, nothing that steers.
     pub fn text(&self) -> String {
-        let mut text = format!("{}  {} on {}\n", self.incident, Prose::of(&self.runbook).plain(), Prose::of(&self.target).plain());
+        let mut text =
+            format!("{}  {} on {}\n", self.incident, Prose::of(&self.runbook).plain(), Prose::of(&self.target).plain());
         for section in sections::sections(self, sections::Detail::Full) {
             text.push_str(&format!("\n{}\n", section.heading));
             for line in section.lines {

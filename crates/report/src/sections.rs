@@ -167,7 +167,8 @@ fn times(report: &Report) -> Prose {
         Some(began) => Prose::of(format!("opened {opened}, {} after the alert began", words::span(times.opened.since(began)))),
         None => Prose::of(format!("opened {opened}")),
     };
-    let after = [("first look", times.seen), ("first act", times.first_act), ("verified", times.verified), ("closed", times.closed)];
+    let after =
+        [("first look", times.seen), ("first act", times.first_act), ("verified", times.verified), ("closed", times.closed)];
     for (name, at) in after {
         if let Some(at) = at {
             line = line.say(format!(", {name} after {}", report.after_opening(at)));
@@ -191,5 +192,9 @@ fn evidence(report: &Report, detail: Detail) -> Vec<Prose> {
 
 fn notes(report: &Report) -> Vec<Prose> {
     let opened = report.times.opened;
-    report.notes.iter().map(|note| Prose::of(format!("{} ", moment(note.at, opened))).code(&note.by).say(": ").code(&note.words)).collect()
+    report
+        .notes
+        .iter()
+        .map(|note| Prose::of(format!("{} ", moment(note.at, opened))).code(&note.by).say(": ").code(&note.words))
+        .collect()
 }

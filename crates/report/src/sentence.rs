@@ -60,7 +60,13 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         Event::Waits { on: Waiting::Person(ask), until, why, .. } => {
             let lines = Prose::of("Asks a person, until ").strong(words::moment(*until, step.at)).say(": ");
             let named = names(ask.shown.iter().map(|(identity, words)| shown(identity, words)).collect());
-            let how = Prose::of(". ").say(why).stop().say(" To agree: ").code(manner.approve(ask)).say(", to refuse: ").code(manner.deny(ask));
+            let how = Prose::of(". ")
+                .say(why)
+                .stop()
+                .say(" To agree: ")
+                .code(manner.approve(ask))
+                .say(", to refuse: ")
+                .code(manner.deny(ask));
             (Voice::Channel, lines.join(words::order(&ask.order)).say(": ").join(named).join(how))
         }
         Event::Waits { on: Waiting::Held { by }, until, why, .. } => {
@@ -73,7 +79,9 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         Event::Woke { why } => (Voice::Detail, Prose::of("Goes on: ").say(why).stop()),
         Event::Answered { answer, .. } => {
             let line = match answer {
-                Answer::Granted { by } => Prose::new().code(by).say(" agreed. Looks again, and acts only on what was shown and is still there."),
+                Answer::Granted { by } => {
+                    Prose::new().code(by).say(" agreed. Looks again, and acts only on what was shown and is still there.")
+                }
                 Answer::Denied { by, why } if why.is_empty() => Prose::new().code(by).say(" said no."),
                 Answer::Denied { by, why } => Prose::new().code(by).say(" said no: ").code(why).stop(),
                 Answer::Expired => Prose::of("Nobody answered in time, which is a no."),
@@ -91,18 +99,23 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         }
         Event::ActionStarted { order, deadline, .. } => {
             let known = step.seen.map(|findings| order.describe(findings)).unwrap_or_default();
-            let named = order.selection.iter().map(|identity| {
-                shown(&identity.to_string(), known.get(identity).map_or("", String::as_str))
-            });
+            let named = order
+                .selection
+                .iter()
+                .map(|identity| shown(&identity.to_string(), known.get(identity).map_or("", String::as_str)));
             let line = Prose::new().strong(words::started(order.purpose)).say(format!(" #{}: ", step.started + 1));
             let until = format!(". Deadline {}.", words::moment(*deadline, step.at));
             (Voice::Follow, line.join(words::order(order)).say(": ").join(names(named.collect())).say(until))
         }
         Event::ActionReplied { reply } => match reply {
-            Reply::Done(words) => (Voice::Detail, Prose::of("The call says that it is done, which is no proof: ").code(words).stop()),
+            Reply::Done(words) => {
+                (Voice::Detail, Prose::of("The call says that it is done, which is no proof: ").code(words).stop())
+            }
             Reply::Refused(words) => (Voice::Follow, Prose::of("The call was refused: ").code(words).say(". A look settles it.")),
             Reply::Failed(words) => (Voice::Follow, Prose::of("The call failed: ").code(words).say(". A look settles it.")),
-            Reply::NoAnswer(words) => (Voice::Follow, Prose::of("The call got no answer: ").code(words).say(". A look settles it.")),
+            Reply::NoAnswer(words) => {
+                (Voice::Follow, Prose::of("The call got no answer: ").code(words).say(". A look settles it."))
+            }
         },
         Event::Settled { verdict, .. } => {
             let (Verdict::Landed(why) | Verdict::Partly(why) | Verdict::NotLanded(why) | Verdict::Unknowable(why)) = verdict;
@@ -119,10 +132,13 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             let word = if *unseen { "Cannot be verified:" } else { "Did not help:" };
             (Voice::Follow, Prose::new().strong(word).say(" ").say(why).stop().say(" ").join(seen(findings)).say("."))
         }
-        Event::EndDue { why, findings } => {
-            (Voice::Follow, Prose::of("The lasting effect is to be ended: ").say(why).stop().say(" ").join(seen(findings)).say("."))
+        Event::EndDue { why, findings } => (
+            Voice::Follow,
+            Prose::of("The lasting effect is to be ended: ").say(why).stop().say(" ").join(seen(findings)).say("."),
+        ),
+        Event::Ending { how, why, .. } => {
+            (Voice::Detail, Prose::of("Decided: ").say(words::ending(*how)).say(": ").say(why).stop())
         }
-        Event::Ending { how, why, .. } => (Voice::Detail, Prose::of("Decided: ").say(words::ending(*how)).say(": ").say(why).stop()),
         Event::Closed { how, why } => {
             let voice = if how.wants_a_person() { Voice::Channel } else { Voice::Follow };
             (voice, Prose::new().strong(words::ending(*how)).say(": ").say(why).stop())

@@ -52,7 +52,8 @@ impl Slack {
     /// When the address is none, or TLS cannot be set up (no provider installed, no certificates on this machine).
     pub fn new(base: &str, channel: &str, token: Token) -> anyhow::Result<Self> {
         let base = if base.ends_with('/') { base.to_owned() } else { format!("{base}/") };
-        let base: Url = base.parse().with_context(|| format!("`{base}` is no address of a Slack API; write for example {}", Self::BASE))?;
+        let base: Url =
+            base.parse().with_context(|| format!("`{base}` is no address of a Slack API; write for example {}", Self::BASE))?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
@@ -116,7 +117,8 @@ impl Slack {
         let wanted = mark(outgoing);
         let mut cursor = String::new();
         for _ in 0..PAGES {
-            let mut query = vec![("channel", channel.clone()), ("limit", "200".to_owned()), ("include_all_metadata", "true".to_owned())];
+            let mut query =
+                vec![("channel", channel.clone()), ("limit", "200".to_owned()), ("include_all_metadata", "true".to_owned())];
             let method = match (&outgoing.kind, &outgoing.ts) {
                 (Kind::Thread | Kind::Final, Some(ts)) => {
                     query.push(("ts", ts.clone()));

@@ -82,12 +82,21 @@ pub fn show(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> 
 
 /// Every decision of an incident, guard by guard.
 pub fn explain(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> String {
-    let mut text = format!("{}  {} on {}, {}\n", incident.id, inert(&incident.runbook.name, 60), incident.target, incident.stage.word());
+    let mut text =
+        format!("{}  {} on {}, {}\n", incident.id, inert(&incident.runbook.name, 60), incident.target, incident.stage.word());
     let mut decisions = 0;
     for step in steps(incident, events) {
         let gates = match step.event {
-            Event::Waits { gates, .. } | Event::RungSkipped { gates, .. } | Event::ActionStarted { gates, .. } | Event::Ending { gates, .. } => gates,
-            Event::Opened(_) | Event::Stopped { .. } | Event::Stale { .. } | Event::Enough { .. } | Event::Answered { .. } | Event::Looked { .. } => &[][..],
+            Event::Waits { gates, .. }
+            | Event::RungSkipped { gates, .. }
+            | Event::ActionStarted { gates, .. }
+            | Event::Ending { gates, .. } => gates,
+            Event::Opened(_)
+            | Event::Stopped { .. }
+            | Event::Stale { .. }
+            | Event::Enough { .. }
+            | Event::Answered { .. }
+            | Event::Looked { .. } => &[][..],
             _ => continue,
         };
         let (_, line) = sentence(incident, &step, manner);

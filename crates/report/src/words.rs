@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use runbook::incident::{Aim, Ask, How, Incident, IncidentId};
 use runbook::identity::{Identity, Selection};
+use runbook::incident::{Aim, Ask, How, Incident, IncidentId};
 use runbook::order::{Order, Purpose, Verdict};
 use runbook::time::Stamp;
 
@@ -197,7 +197,9 @@ mod tests {
         let manner = Manner { linked: vec!["https://prometheus.example/".to_owned()], ..Manner::default() };
         let shown = |url: &str| manner.address(url, "graph").mrkdwn(300);
         assert_eq!(shown("https://prometheus.example/graph?g0"), "<https://prometheus.example/graph?g0|graph>");
-        for foreign in ["https://prometheus.example.evil/x", "https://evil/https://prometheus.example/", "http://prometheus.example/"] {
+        for foreign in
+            ["https://prometheus.example.evil/x", "https://evil/https://prometheus.example/", "http://prometheus.example/"]
+        {
             assert_eq!(shown(foreign), format!("graph `{foreign}`"));
         }
         let nobody = Manner { linked: vec![String::new()], ..Manner::default() };

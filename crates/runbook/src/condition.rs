@@ -56,20 +56,14 @@ pub enum Value {
 impl Value {
     /// A number, or unknown where it is not finite.
     pub fn number(number: f64) -> Value {
-        if number.is_finite() {
-            Value::Number(number)
-        } else {
-            Value::Unknown(format!("{number} is no usable number"))
-        }
+        if number.is_finite() { Value::Number(number) } else { Value::Unknown(format!("{number} is no usable number")) }
     }
 
     /// Why this is unknown, if it is. A number that is not finite is unknown, and so is a list that holds an unknown.
     pub fn unknown(&self) -> Option<Cow<'_, str>> {
         match self {
             Value::Unknown(why) => Some(Cow::Borrowed(why)),
-            Value::Number(number) if !number.is_finite() => {
-                Some(Cow::Owned(format!("{number} is no usable number")))
-            }
+            Value::Number(number) if !number.is_finite() => Some(Cow::Owned(format!("{number} is no usable number"))),
             Value::List(members) => members.iter().find_map(Value::unknown),
             _ => None,
         }
@@ -80,17 +74,11 @@ impl Value {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Value::Number(number) if !number.is_finite() => {
-                Value::number(*number).serialize(serializer)
-            }
-            Value::Number(number) => {
-                serializer.serialize_newtype_variant("Value", 0, "number", number)
-            }
+            Value::Number(number) if !number.is_finite() => Value::number(*number).serialize(serializer),
+            Value::Number(number) => serializer.serialize_newtype_variant("Value", 0, "number", number),
             Value::Flag(flag) => serializer.serialize_newtype_variant("Value", 1, "flag", flag),
             Value::Text(text) => serializer.serialize_newtype_variant("Value", 2, "text", text),
-            Value::List(members) => {
-                serializer.serialize_newtype_variant("Value", 3, "list", members)
-            }
+            Value::List(members) => serializer.serialize_newtype_variant("Value", 3, "list", members),
             Value::Unknown(why) => serializer.serialize_newtype_variant("Value", 4, "unknown", why),
         }
     }
@@ -159,9 +147,7 @@ pub trait Scope {
 /// Findings by their whole path. A path that is not there is unknown.
 impl Scope for BTreeMap<String, Value> {
     fn get(&self, path: &str) -> Value {
-        BTreeMap::get(self, path)
-            .cloned()
-            .unwrap_or_else(|| Value::Unknown(format!("{path} was not looked at")))
+        BTreeMap::get(self, path).cloned().unwrap_or_else(|| Value::Unknown(format!("{path} was not looked at")))
     }
 }
 
@@ -179,11 +165,7 @@ pub struct ConditionError {
 
 impl ConditionError {
     fn new(column: usize, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            column,
-            message: message.into(),
-            mend: mend.into(),
-        }
+        Self { column, message: message.into(), mend: mend.into() }
     }
 }
 
@@ -211,11 +193,7 @@ impl Condition {
         });
         paths.sort();
         paths.dedup();
-        Ok(Condition {
-            source: source.into(),
-            root,
-            paths,
-        })
+        Ok(Condition { source: source.into(), root, paths })
     }
 
     /// Everything that is wrong with types and fields; empty when the condition can be trusted. `types` knows the fields.

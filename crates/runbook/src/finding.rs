@@ -141,86 +141,133 @@ const fn text(name: &'static str, means: &'static str) -> Field {
 /// The table of fields of a probe by its name; empty for a name that no probe has.
 pub fn fields(probe: &str) -> &'static [Field] {
     match probe {
-        "postgres.answering" => const { &[
-            flag("answering", "A real login worked."),
-            flag("full", "Every slot is taken (SQLSTATE 53300): full, never down."),
-            text("reason", "Why a login did not work: refused, no answer, starting, full, login refused, disk full, other."),
-            flag("recovering", "The server is in recovery: a standby, or replaying its log."),
-        ] },
-        "postgres.sessions" => const { &[
-            number("total", "sessions", "Client sessions, of every user."),
-            number("max", "sessions", "max_connections."),
-            number("reserved", "sessions", "Slots that ordinary logins cannot have."),
-            number("used_ratio", "share", "total divided by max."),
-            number("active", "sessions", "Sessions running a statement."),
-            number("idle", "sessions", "Sessions in state idle for longer than idle_for."),
-            number("idle_in_transaction", "sessions", "Sessions idle in transaction, aborted ones included, for longer than idle_for."),
-            number("idle_any", "sessions", "Sessions in any idle state, however short."),
-            text("top_application", "The application_name with most sessions."),
-            number("top_application_sessions", "sessions", "How many it has."),
-            flag("superuser_sessions", "A superuser owns some of the idle sessions."),
-        ] },
+        "postgres.answering" => {
+            const {
+                &[
+                    flag("answering", "A real login worked."),
+                    flag("full", "Every slot is taken (SQLSTATE 53300): full, never down."),
+                    text(
+                        "reason",
+                        "Why a login did not work: refused, no answer, starting, full, login refused, disk full, other.",
+                    ),
+                    flag("recovering", "The server is in recovery: a standby, or replaying its log."),
+                ]
+            }
+        }
+        "postgres.sessions" => {
+            const {
+                &[
+                    number("total", "sessions", "Client sessions, of every user."),
+                    number("max", "sessions", "max_connections."),
+                    number("reserved", "sessions", "Slots that ordinary logins cannot have."),
+                    number("used_ratio", "share", "total divided by max."),
+                    number("active", "sessions", "Sessions running a statement."),
+                    number("idle", "sessions", "Sessions in state idle for longer than idle_for."),
+                    number(
+                        "idle_in_transaction",
+                        "sessions",
+                        "Sessions idle in transaction, aborted ones included, for longer than idle_for.",
+                    ),
+                    number("idle_any", "sessions", "Sessions in any idle state, however short."),
+                    text("top_application", "The application_name with most sessions."),
+                    number("top_application_sessions", "sessions", "How many it has."),
+                    flag("superuser_sessions", "A superuser owns some of the idle sessions."),
+                ]
+            }
+        }
         "postgres.alive" => const { &[number("alive", "sessions", "How many of the asked-for sessions still exist.")] },
-        "redis.answering" => const { &[
-            flag("answering", "PING was answered."),
-            number("ping_seconds", "seconds", "The median of five timed PINGs."),
-            text("role", "master or slave, as INFO replication has it."),
-            flag("loading", "The server is loading its data set."),
-        ] },
-        "redis.memory" => const { &[
-            number("used_bytes", "bytes", "used_memory."),
-            number("max_bytes", "bytes", "maxmemory; 0 is no limit."),
-            number("used_ratio", "share", "used divided by max; unknown without a limit."),
-            number("rss_bytes", "bytes", "used_memory_rss."),
-            number("fragmentation", "ratio", "mem_fragmentation_ratio."),
-            text("policy", "maxmemory_policy."),
-            number("evicted", "keys", "evicted_keys since start."),
-            number("clients", "clients", "connected_clients."),
-            text("role", "master or slave."),
-        ] },
-        "rabbitmq.answering" => const { &[
-            flag("amqp", "An AMQP login worked."),
-            flag("management", "The management API answered."),
-            flag("alarm", "A memory or disk alarm is in force: publishers are blocked."),
-            number("messages", "messages", "Ready and unacknowledged messages of the virtual host."),
-            number("connections", "connections", "Open connections."),
-            text("version", "The broker's version."),
-        ] },
-        "queue.depth" => const { &[
-            number("ready", "messages", "Messages ready for delivery."),
-            number("unacknowledged", "messages", "Messages delivered and not acknowledged."),
-            number("messages", "messages", "Both together."),
-            number("consumers", "consumers", "Consumers by the management API."),
-            number("amqp_ready", "messages", "Ready messages by AMQP; 0 from a quorum queue may mean unknown."),
-            text("state", "The queue's state."),
-        ] },
-        "docker.engine" => const { &[
-            flag("answering", "The Engine answered."),
-            text("version", "The Engine's version."),
-            number("containers", "containers", "Containers of any state."),
-        ] },
-        "docker.service" => const { &[
-            number("replicas", "containers", "Containers of the service, in any state."),
-            number("running", "containers", "Running ones."),
-            number("healthy", "containers", "Running ones whose health check passes, or that have none."),
-            number("unhealthy", "containers", "Running ones whose health check fails."),
-            number("restarting", "containers", "Ones the Engine is restarting."),
-            number("exited", "containers", "Ones that have exited."),
-            number("restarts", "restarts", "The highest restart count."),
-            flag("oom_killed", "One was last killed for want of memory."),
-        ] },
-        "http.get" => const { &[
-            flag("answering", "An answer came."),
-            number("status", "code", "The HTTP status."),
-            flag("expected", "The status is the one the inventory expects."),
-            number("seconds", "seconds", "From the request to the end of the answer."),
-        ] },
+        "redis.answering" => {
+            const {
+                &[
+                    flag("answering", "PING was answered."),
+                    number("ping_seconds", "seconds", "The median of five timed PINGs."),
+                    text("role", "master or slave, as INFO replication has it."),
+                    flag("loading", "The server is loading its data set."),
+                ]
+            }
+        }
+        "redis.memory" => {
+            const {
+                &[
+                    number("used_bytes", "bytes", "used_memory."),
+                    number("max_bytes", "bytes", "maxmemory; 0 is no limit."),
+                    number("used_ratio", "share", "used divided by max; unknown without a limit."),
+                    number("rss_bytes", "bytes", "used_memory_rss."),
+                    number("fragmentation", "ratio", "mem_fragmentation_ratio."),
+                    text("policy", "maxmemory_policy."),
+                    number("evicted", "keys", "evicted_keys since start."),
+                    number("clients", "clients", "connected_clients."),
+                    text("role", "master or slave."),
+                ]
+            }
+        }
+        "rabbitmq.answering" => {
+            const {
+                &[
+                    flag("amqp", "An AMQP login worked."),
+                    flag("management", "The management API answered."),
+                    flag("alarm", "A memory or disk alarm is in force: publishers are blocked."),
+                    number("messages", "messages", "Ready and unacknowledged messages of the virtual host."),
+                    number("connections", "connections", "Open connections."),
+                    text("version", "The broker's version."),
+                ]
+            }
+        }
+        "queue.depth" => {
+            const {
+                &[
+                    number("ready", "messages", "Messages ready for delivery."),
+                    number("unacknowledged", "messages", "Messages delivered and not acknowledged."),
+                    number("messages", "messages", "Both together."),
+                    number("consumers", "consumers", "Consumers by the management API."),
+                    number("amqp_ready", "messages", "Ready messages by AMQP; 0 from a quorum queue may mean unknown."),
+                    text("state", "The queue's state."),
+                ]
+            }
+        }
+        "docker.engine" => {
+            const {
+                &[
+                    flag("answering", "The Engine answered."),
+                    text("version", "The Engine's version."),
+                    number("containers", "containers", "Containers of any state."),
+                ]
+            }
+        }
+        "docker.service" => {
+            const {
+                &[
+                    number("replicas", "containers", "Containers of the service, in any state."),
+                    number("running", "containers", "Running ones."),
+                    number("healthy", "containers", "Running ones whose health check passes, or that have none."),
+                    number("unhealthy", "containers", "Running ones whose health check fails."),
+                    number("restarting", "containers", "Ones the Engine is restarting."),
+                    number("exited", "containers", "Ones that have exited."),
+                    number("restarts", "restarts", "The highest restart count."),
+                    flag("oom_killed", "One was last killed for want of memory."),
+                ]
+            }
+        }
+        "http.get" => {
+            const {
+                &[
+                    flag("answering", "An answer came."),
+                    number("status", "code", "The HTTP status."),
+                    flag("expected", "The status is the one the inventory expects."),
+                    number("seconds", "seconds", "From the request to the end of the answer."),
+                ]
+            }
+        }
         "prometheus.ready" => const { &[flag("ready", "It says that it is ready.")] },
         "prometheus.query" => const { &[number("value", "", "The single value; unknown for no data or several.")] },
-        "rehearsal.ledger" => const { &[
-            flag("broken", "The rehearsed fault is there."),
-            number("effects", "effects", "Effects that the ledger holds and nothing undid."),
-        ] },
+        "rehearsal.ledger" => {
+            const {
+                &[
+                    flag("broken", "The rehearsed fault is there."),
+                    number("effects", "effects", "Effects that the ledger holds and nothing undid."),
+                ]
+            }
+        }
         _ => &[],
     }
 }

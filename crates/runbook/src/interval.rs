@@ -49,11 +49,7 @@ impl Intervals {
     pub fn check(written: &WrittenIntervals) -> Result<Intervals, Vec<IntervalError>> {
         let mut errors = Vec::new();
         if written.name.is_empty() {
-            errors.push(wrong(
-                "name",
-                "the name is empty",
-                "name the interval, modes refer to it by name",
-            ));
+            errors.push(wrong("name", "the name is empty", "name the interval, modes refer to it by name"));
         }
         if written.time_intervals.is_empty() {
             errors.push(wrong(
@@ -66,20 +62,14 @@ impl Intervals {
         for (index, spec) in written.time_intervals.iter().enumerate() {
             match Interval::check(spec) {
                 Ok(spec) => specs.push(spec),
-                Err(inner) => errors.extend(inner.into_iter().map(|error| IntervalError {
-                    field: format!("time_intervals[{index}].{}", error.field),
-                    ..error
-                })),
+                Err(inner) => errors.extend(
+                    inner
+                        .into_iter()
+                        .map(|error| IntervalError { field: format!("time_intervals[{index}].{}", error.field), ..error }),
+                ),
             }
         }
-        if errors.is_empty() {
-            Ok(Intervals {
-                written: written.clone(),
-                specs,
-            })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Intervals { written: written.clone(), specs }) } else { Err(errors) }
     }
 
     /// The name that modes refer to.
@@ -131,35 +121,16 @@ impl Interval {
         let mut errors = Vec::new();
         let interval = Interval {
             times: each("times", written.times.as_deref(), &mut errors, range::times),
-            weekdays: each(
-                "weekdays",
-                written.weekdays.as_deref(),
-                &mut errors,
-                range::weekdays,
-            ),
-            days_of_month: each(
-                "days_of_month",
-                written.days_of_month.as_deref(),
-                &mut errors,
-                range::days_of_month,
-            ),
-            months: each(
-                "months",
-                written.months.as_deref(),
-                &mut errors,
-                range::months,
-            ),
+            weekdays: each("weekdays", written.weekdays.as_deref(), &mut errors, range::weekdays),
+            days_of_month: each("days_of_month", written.days_of_month.as_deref(), &mut errors, range::days_of_month),
+            months: each("months", written.months.as_deref(), &mut errors, range::months),
             years: each("years", written.years.as_deref(), &mut errors, range::years),
             location: range::location(written.location.as_deref()).unwrap_or_else(|error| {
                 errors.push(error);
                 Tz::UTC
             }),
         };
-        if errors.is_empty() {
-            Ok(interval)
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(interval) } else { Err(errors) }
     }
 
     /// Whether the instant, in milliseconds since 1970 UTC, lies inside. An instant beyond the calendar (some 260,000 years
@@ -172,13 +143,10 @@ impl Interval {
         let minute = local.hour() * 60 + local.minute();
         let weekday = i64::from(local.weekday().num_days_from_sunday());
         let (day, month_length) = (i64::from(local.day()), i64::from(local.num_days_in_month()));
-        let within =
-            |ranges: &Option<Vec<Range>>, value: i64| any(ranges, |range| range.contains(&value));
+        let within = |ranges: &Option<Vec<Range>>, value: i64| any(ranges, |range| range.contains(&value));
         any(&self.times, |range| range.contains(&minute))
             && within(&self.weekdays, weekday)
-            && any(&self.days_of_month, |range| {
-                range.contains(day, month_length)
-            })
+            && any(&self.days_of_month, |range| range.contains(day, month_length))
             && within(&self.months, i64::from(local.month()))
             && within(&self.years, i64::from(local.year()))
     }
@@ -186,9 +154,7 @@ impl Interval {
 
 /// A field that is absent holds; one that is there holds when one of its ranges does.
 fn any<R>(ranges: &Option<Vec<R>>, holds: impl FnMut(&R) -> bool) -> bool {
-    ranges
-        .as_ref()
-        .is_none_or(|ranges| ranges.iter().any(holds))
+    ranges.as_ref().is_none_or(|ranges| ranges.iter().any(holds))
 }
 
 /// Checks every member of a field, collecting what is wrong.
@@ -200,11 +166,7 @@ fn each<W, C>(
 ) -> Option<Vec<C>> {
     let written = written?;
     if written.is_empty() {
-        errors.push(wrong(
-            field,
-            "the list is empty and matches no time",
-            "leave the field out to match any",
-        ));
+        errors.push(wrong(field, "the list is empty and matches no time", "leave the field out to match any"));
     }
     let mut checked = Vec::with_capacity(written.len());
     for (index, member) in written.iter().enumerate() {
@@ -216,16 +178,8 @@ fn each<W, C>(
     Some(checked)
 }
 
-fn wrong(
-    field: impl Into<String>,
-    message: impl Into<String>,
-    mend: impl Into<String>,
-) -> IntervalError {
-    IntervalError {
-        field: field.into(),
-        message: message.into(),
-        mend: mend.into(),
-    }
+fn wrong(field: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> IntervalError {
+    IntervalError { field: field.into(), message: message.into(), mend: mend.into() }
 }
 
 #[cfg(test)]

@@ -66,11 +66,7 @@ pub struct MatcherError {
 
 impl MatcherError {
     fn new(offset: usize, message: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            offset,
-            message: message.into(),
-            mend: mend.into(),
-        }
+        Self { offset, message: message.into(), mend: mend.into() }
     }
 }
 
@@ -112,10 +108,7 @@ impl Matcher {
         if entry.len() > MAX_ENTRY_BYTES {
             return Err(MatcherError::new(
                 MAX_ENTRY_BYTES,
-                format!(
-                    "the entry is {} bytes long, more than {MAX_ENTRY_BYTES}",
-                    entry.len()
-                ),
+                format!("the entry is {} bytes long, more than {MAX_ENTRY_BYTES}", entry.len()),
                 "split it into several entries",
             ));
         }
@@ -125,15 +118,9 @@ impl Matcher {
                     "the two grammars of Alertmanager read this differently; the classic reading counts: {}",
                     written(&classic)
                 );
-                Ok(Reading {
-                    matchers: classic,
-                    warning: Some(warning),
-                })
+                Ok(Reading { matchers: classic, warning: Some(warning) })
             }
-            (Ok(matchers), _) => Ok(Reading {
-                matchers,
-                warning: None,
-            }),
+            (Ok(matchers), _) => Ok(Reading { matchers, warning: None }),
             (Err(error), Some(classic)) => {
                 let warning = format!(
                     "only the classic grammar of Alertmanager reads this ({} at byte {}); write {}",
@@ -141,10 +128,7 @@ impl Matcher {
                     error.offset,
                     written(&classic)
                 );
-                Ok(Reading {
-                    matchers: classic,
-                    warning: Some(warning),
-                })
+                Ok(Reading { matchers: classic, warning: Some(warning) })
             }
             (Err(error), None) => Err(error),
         }
@@ -159,19 +143,9 @@ impl Matcher {
     }
 
     /// As [`Matcher::new`], with the places of name and value for errors.
-    fn build(
-        name: &str,
-        op: Op,
-        value: &str,
-        name_at: usize,
-        value_at: usize,
-    ) -> Result<Matcher, MatcherError> {
+    fn build(name: &str, op: Op, value: &str, name_at: usize, value_at: usize) -> Result<Matcher, MatcherError> {
         if name.is_empty() {
-            return Err(MatcherError::new(
-                name_at,
-                "the label name is empty",
-                "no alert has such a label: name the label",
-            ));
+            return Err(MatcherError::new(name_at, "the label name is empty", "no alert has such a label: name the label"));
         }
         let pattern = match op {
             Op::Equal | Op::NotEqual => None,
@@ -183,12 +157,7 @@ impl Matcher {
                 )
             })?),
         };
-        Ok(Matcher {
-            name: name.into(),
-            op,
-            value: value.into(),
-            pattern,
-        })
+        Ok(Matcher { name: name.into(), op, value: value.into(), pattern })
     }
 
     /// The label that is looked at.
@@ -212,13 +181,9 @@ impl Matcher {
         match (self.op, &self.pattern) {
             (Op::Equal, _) => found == self.value,
             (Op::NotEqual, _) => found != self.value,
-            (Op::Matches, pattern) => pattern
-                .as_ref()
-                .is_some_and(|pattern| pattern.is_match(found)),
+            (Op::Matches, pattern) => pattern.as_ref().is_some_and(|pattern| pattern.is_match(found)),
             // A pattern is always there for this operator; were it not, nothing is matched rather than everything.
-            (Op::NotMatches, pattern) => pattern
-                .as_ref()
-                .is_some_and(|pattern| !pattern.is_match(found)),
+            (Op::NotMatches, pattern) => pattern.as_ref().is_some_and(|pattern| !pattern.is_match(found)),
         }
     }
 
@@ -246,32 +211,20 @@ impl fmt::Debug for Matcher {
 /// The form in which both grammars agree: the value in quotes, and only `\`, `"` and a line feed escaped.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name: Cow<'_, str> = if self.name.contains(grammar::is_reserved) {
-            Cow::Owned(quoted(&self.name))
-        } else {
-            Cow::Borrowed(&self.name)
-        };
+        let name: Cow<'_, str> =
+            if self.name.contains(grammar::is_reserved) { Cow::Owned(quoted(&self.name)) } else { Cow::Borrowed(&self.name) };
         write!(f, "{name}{}{}", self.op.as_str(), quoted(&self.value))
     }
 }
 
 /// Quotes as OpenMetrics does. Other control characters stay as they are: the classic grammar has no escape for them.
 fn quoted(text: &str) -> String {
-    format!(
-        "\"{}\"",
-        text.replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    )
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// Several matchers on one line, as an author may write them.
 fn written(matchers: &[Matcher]) -> String {
-    matchers
-        .iter()
-        .map(Matcher::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    matchers.iter().map(Matcher::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// All matchers of a `match:` list. They hold together or not at all; none at all hold for every alert.
@@ -283,9 +236,7 @@ impl Matchers {
     ///
     /// # Errors
     /// Every entry that cannot be read, with its place in the list.
-    pub fn parse<'a>(
-        entries: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Matchers, Vec<(usize, MatcherError)>> {
+    pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Matchers, Vec<(usize, MatcherError)>> {
         let mut all = Vec::new();
         let mut errors = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
@@ -294,11 +245,7 @@ impl Matchers {
                 Err(error) => errors.push((index, error)),
             }
         }
-        if errors.is_empty() {
-            Ok(Matchers(all))
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Matchers(all)) } else { Err(errors) }
     }
 
     /// Whether every matcher holds for these labels.
@@ -328,10 +275,7 @@ impl<'de> Deserialize<'de> for Matchers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::<String>::deserialize(deserializer)?;
         Matchers::parse(entries.iter().map(String::as_str)).map_err(|errors| {
-            let all: Vec<String> = errors
-                .iter()
-                .map(|(index, error)| format!("entry {}: {error}", index + 1))
-                .collect();
+            let all: Vec<String> = errors.iter().map(|(index, error)| format!("entry {}: {error}", index + 1)).collect();
             serde::de::Error::custom(all.join("; "))
         })
     }

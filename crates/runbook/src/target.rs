@@ -329,15 +329,23 @@ impl Inventory {
         match selector {
             TargetSelector::Named(id) => self.get(id).ok_or_else(|| format!("{id} is not in the inventory")),
             TargetSelector::Lookup { kind, label } => {
-                let value = labels.get(label).filter(|value| !value.is_empty()).ok_or_else(|| {
-                    format!("the alert has no label `{label}`, which should name a {}", kind.word())
-                })?;
-                let known = |target: &&Target| target.id.kind == *kind && (target.id.name == *value || target.known_as.contains(value));
+                let value = labels
+                    .get(label)
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| format!("the alert has no label `{label}`, which should name a {}", kind.word()))?;
+                let known =
+                    |target: &&Target| target.id.kind == *kind && (target.id.name == *value || target.known_as.contains(value));
                 let found: Vec<_> = self.iter().filter(known).collect();
                 match found.as_slice() {
                     [one] => Ok(one),
-                    [] => Err(format!("label `{label}` names no {} of the inventory: {}", kind.word(), crate::text::inert(value, 80))),
-                    several => Err(format!("label `{label}` names {} targets of the inventory, and one was wanted", several.len())),
+                    [] => Err(format!(
+                        "label `{label}` names no {} of the inventory: {}",
+                        kind.word(),
+                        crate::text::inert(value, 80)
+                    )),
+                    several => {
+                        Err(format!("label `{label}` names {} targets of the inventory, and one was wanted", several.len()))
+                    }
                 }
             }
         }

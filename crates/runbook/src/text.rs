@@ -113,9 +113,7 @@ fn edits(left: &[char], right: &[char]) -> usize {
         let mut row = Vec::with_capacity(right.len() + 1);
         row.push(i + 1);
         for (j, b) in right.iter().enumerate() {
-            let mut best = (above[j + 1] + 1)
-                .min(row[j] + 1)
-                .min(above[j] + usize::from(a != b));
+            let mut best = (above[j + 1] + 1).min(row[j] + 1).min(above[j] + usize::from(a != b));
             if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
                 best = best.min(before[j - 1] + 1);
             }
@@ -134,22 +132,13 @@ mod tests {
     #[test]
     fn what_steers_is_escaped_and_the_rest_is_untouched() {
         let table = [
-            (
-                "plain words, ünïcödé, 日本, 🙂",
-                "plain words, ünïcödé, 日本, 🙂",
-            ),
+            ("plain words, ünïcödé, 日本, 🙂", "plain words, ünïcödé, 日本, 🙂"),
             ("two\nlines\tand\r", r"two\nlines\tand\r"),
             ("\u{1b}[31mred\u{7}\0", r"\u{1b}[31mred\u{7}\u{0}"),
             ("\u{9b}2J\u{7f}", r"\u{9b}2J\u{7f}"),
             ("evil\u{202e}gpj.exe", r"evil\u{202e}gpj.exe"),
-            (
-                "\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}",
-                r"\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}",
-            ),
-            (
-                "a\u{200b}b\u{200d}c\u{feff}\u{2060}",
-                r"a\u{200b}b\u{200d}c\u{feff}\u{2060}",
-            ),
+            ("\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}", r"\u{2066}a\u{2069}\u{200e}\u{200f}\u{61c}"),
+            ("a\u{200b}b\u{200d}c\u{feff}\u{2060}", r"a\u{200b}b\u{200d}c\u{feff}\u{2060}"),
             ("a\u{2028}b\u{2029}", r"a\u{2028}b\u{2029}"),
             ("$(reboot); DROP TABLE x; --", "$(reboot); DROP TABLE x; --"),
             (r"a \ stays", r"a \ stays"),
@@ -168,10 +157,7 @@ mod tests {
         assert_eq!(inert("ab\u{202e}cd", 5), "ab… (3 more)");
         assert_eq!(inert("abc", 0), "… (3 more)");
         let megabyte = "x".repeat(1 << 20);
-        assert_eq!(
-            inert(&megabyte, 3),
-            format!("xxx… ({} more)", (1 << 20) - 3)
-        );
+        assert_eq!(inert(&megabyte, 3), format!("xxx… ({} more)", (1 << 20) - 3));
     }
 
     #[test]
@@ -204,10 +190,7 @@ mod tests {
     fn the_word_that_was_meant_is_found_only_when_near() {
         let known = ["sessions.idle", "sessions.used_ratio", "disk.free"];
         assert_eq!(closest("sessions.idel", known), Some("sessions.idle"));
-        assert_eq!(
-            closest("sessions.used_ration", known),
-            Some("sessions.used_ratio")
-        );
+        assert_eq!(closest("sessions.used_ration", known), Some("sessions.used_ratio"));
         assert_eq!(closest("Disk.Free", known), Some("disk.free"));
         assert_eq!(closest("queue.depth", known), None);
         assert_eq!(closest(&"x".repeat(10_000), known), None);

@@ -87,15 +87,8 @@ impl From<Duration> for Span {
 }
 
 /// Units of Prometheus's duration syntax, largest first, in milliseconds.
-const UNITS: [(&str, u64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 7] =
+    [("y", 365 * 86_400_000), ("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl FromStr for Span {
     type Err = String;
@@ -180,7 +173,9 @@ mod tests {
 
     #[test]
     fn spans_read_as_prometheus_reads_them() {
-        for (text, millis) in [("10m", 600_000), ("1h30m", 5_400_000), ("500ms", 500), ("1d", 86_400_000), ("0", 0), ("1m500ms", 60_500)] {
+        for (text, millis) in
+            [("10m", 600_000), ("1h30m", 5_400_000), ("500ms", 500), ("1d", 86_400_000), ("0", 0), ("1m500ms", 60_500)]
+        {
             assert_eq!(text.parse::<Span>().map(|s| s.duration().as_millis()), Ok(millis), "{text}");
         }
         for text in ["", "10", "m", "1m1h", "1m2m", "-1s", "1.5h", "99999999999999999999y", " 1m"] {

@@ -1,8 +1,8 @@
 //! Crash schedules: each story is told once for every point at which the process can stop (before and after every append,
 //! before and after every effect), on the real SQLite store. After every schedule the same things must hold.
 
-mod stories;
-mod world;
+pub mod stories;
+pub mod world;
 
 use std::collections::BTreeMap;
 use std::path::Path;

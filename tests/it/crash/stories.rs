@@ -19,20 +19,20 @@ pub fn target() -> TargetId {
     "rehearsal/ledger".parse().unwrap()
 }
 
-fn effect(key: &str) -> RehearsalAction {
+pub fn effect(key: &str) -> RehearsalAction {
     RehearsalAction { key: key.to_owned(), undo: true, lasting: false, destroys_data: false, fails: false, undo_fails: false }
 }
 
-fn step(action: RehearsalAction) -> Step {
+pub fn step(action: RehearsalAction) -> Step {
     Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None }
 }
 
-fn remedy(name: &str, steps: Vec<Step>) -> Remedy {
+pub fn remedy(name: &str, steps: Vec<Step>) -> Remedy {
     let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(10), hold: Span::secs(2) };
     Remedy { name: name.to_owned(), when: None, mode: None, steps, verify }
 }
 
-fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
+pub fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
     Runbook {
         name: name.to_owned(),
         summary: "a rehearsal".to_owned(),
@@ -47,7 +47,7 @@ fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
     }
 }
 
-fn configuration(runbooks: Vec<Runbook>) -> Configuration {
+pub fn configuration(runbooks: Vec<Runbook>) -> Configuration {
     let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: "nobody".to_owned() };
     let place = Place::Rehearsal { ledger: "in memory".to_owned() };
     let inventory = Inventory::new([Target { id: target(), traits, place, known_as: vec![] }]);
@@ -55,7 +55,7 @@ fn configuration(runbooks: Vec<Runbook>) -> Configuration {
     Configuration { runbooks, inventory, ..Configuration::default() }
 }
 
-fn by_alert() -> Trigger {
+pub fn by_alert() -> Trigger {
     let labels = Labels::from([("alertname".to_owned(), "Rehearsed".to_owned())]);
     Trigger::Alert(Alert {
         fingerprint: Fingerprint::of(&labels),
@@ -67,7 +67,7 @@ fn by_alert() -> Trigger {
     })
 }
 
-fn by_a_person() -> Trigger {
+pub fn by_a_person() -> Trigger {
     Trigger::Person { by: "a person".to_owned(), words: "it is broken".to_owned() }
 }
 

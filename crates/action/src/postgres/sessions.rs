@@ -106,7 +106,8 @@ async fn prepare(held: &mut Held<'_>, by: TerminateBy, mark: &str, deadline: Ins
     let may = |right: &str| row.try_get::<bool, _>(right).unwrap_or(false);
     if !may("sees") {
         return Err(Reply::Refused(
-            "nothing was done: cannot see other users' sessions; grant pg_read_all_stats, as deploy/sql/act-terminate.sql does".to_owned(),
+            "nothing was done: cannot see other users' sessions; grant pg_read_all_stats, as deploy/sql/act-terminate.sql does"
+                .to_owned(),
         ));
     }
     match by {
@@ -158,9 +159,9 @@ fn arrays(selection: &Selection) -> Result<(Vec<i32>, Vec<DateTime<Utc>>), Postg
         Identity::Session { pid, backend_start } => DateTime::from_timestamp_micros(*backend_start).map(|start| (*pid, start)),
         Identity::Container { .. } | Identity::Rehearsal(_) => None,
     });
-    parts
-        .collect::<Option<_>>()
-        .ok_or_else(|| PostgresError::new(PostgresTrouble::Unasked, "nothing was done: the order names something that is no session"))
+    parts.collect::<Option<_>>().ok_or_else(|| {
+        PostgresError::new(PostgresTrouble::Unasked, "nothing was done: the order names something that is no session")
+    })
 }
 
 fn states(wanted: &[IdleState]) -> Vec<&'static str> {

@@ -16,7 +16,8 @@ pub(crate) async fn look(looking: &Looking, target: &Target, within: Duration) -
     match looking.postgres_login(&target.id, nearly(within)).await {
         Ok(mut connection) => {
             fields.flag("answering", true).flag("full", false).text("reason", "");
-            let recovering = sqlx::query_scalar::<_, bool>("SELECT pg_catalog.pg_is_in_recovery()").fetch_one(&mut connection).await;
+            let recovering =
+                sqlx::query_scalar::<_, bool>("SELECT pg_catalog.pg_is_in_recovery()").fetch_one(&mut connection).await;
             match recovering {
                 Ok(recovering) => fields.flag("recovering", recovering),
                 Err(error) => fields.unknown(&["recovering"], &error.to_string()),

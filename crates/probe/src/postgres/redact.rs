@@ -100,7 +100,10 @@ mod tests {
             ("SELECT 'cut in the midd", "SELECT '…'"),
             ("SELECT $$geheim$$, $q$it's$q$ || a1", "SELECT $$…$$, $$…$$ || a1"),
             ("SELECT $tag$ never closed geheim", "SELECT $$…$$"),
-            ("SELECT \"Column 1\" /* token=geheim /* in */ out */ FROM x -- geheim\nWHERE 1=1", "SELECT \"Column 0\" /*…*/ FROM x --…\nWHERE 0=0"),
+            (
+                "SELECT \"Column 1\" /* token=geheim /* in */ out */ FROM x -- geheim\nWHERE 1=1",
+                "SELECT \"Column 0\" /*…*/ FROM x --…\nWHERE 0=0",
+            ),
             ("SELECT a$1$b", "SELECT a$1$b"),
             ("SELECT 0xFF, 1_000, 3", "SELECT 0, 0, 0"),
             ("SELECT 'ünï', ünï_1", "SELECT '…', ünï_1"),

@@ -30,7 +30,8 @@ pub(crate) async fn terminate_idle(looking: &Looking, target: &Target, within: D
     let Some(login) = act else {
         return Err(format!("{} has no login to act with: add `act` to it in the inventory", target.id));
     };
-    let mut held = looking.postgres(&target.id, within).await.map_err(|error| format!("{} cannot be asked: {error}", target.id))?;
+    let mut held =
+        looking.postgres(&target.id, within).await.map_err(|error| format!("{} cannot be asked: {error}", target.id))?;
     let row = sqlx::query(RIGHTS).bind(&login.user).fetch_one(held.ask()).await;
     let row = held.answered(row).map_err(|error| error.words)?;
     let is = |name: &str| row.try_get::<bool, _>(name).unwrap_or(false);

@@ -50,7 +50,8 @@ pub(crate) async fn read(method: &str, sent: reqwest::Result<reqwest::Response>)
     };
     let status = response.status();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let wait = response.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let wait =
+            response.headers().get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let wait = wait.map_or(BUSY, Duration::from_secs).clamp(Duration::from_secs(1), LONGEST);
         return Answer::Later(wait, format!("Slack asks for {} of silence", runbook::text::humanize_duration(wait)));
     }
@@ -68,7 +69,9 @@ pub(crate) async fn read(method: &str, sent: reqwest::Result<reqwest::Response>)
         }
         (_, Err(why)) => Answer::Lost(format!("{method} was sent, and its answer broke off: {why}")),
         // A proxy's page, a redirect: whatever this is, it is not Slack's API.
-        _ if status.is_success() => Answer::Lost(format!("{method} was answered with HTTP {} and no JSON of Slack's", status.as_u16())),
+        _ if status.is_success() => {
+            Answer::Lost(format!("{method} was answered with HTTP {} and no JSON of Slack's", status.as_u16()))
+        }
         _ => Answer::Refused(format!("http_{}", status.as_u16())),
     }
 }

@@ -38,7 +38,9 @@ pub async fn check_up(slack: &Slack) -> CheckUp {
     match slack.call("conversations.info", None, &[("channel", slack.channel().to_owned())]).await {
         Answer::Said(said) => channel(&said, slack.channel(), &mut found),
         Answer::Refused(error) if error == "missing_scope" => {
-            found.unknown.push("the channel cannot be looked at without the scope channels:read (groups:read for a private one)".to_owned());
+            found.unknown.push(
+                "the channel cannot be looked at without the scope channels:read (groups:read for a private one)".to_owned(),
+            );
         }
         Answer::Refused(error) => {
             found.faults.push(said_no(&error));
@@ -53,7 +55,9 @@ pub async fn check_up(slack: &Slack) -> CheckUp {
         } else {
             said_no(&error)
         };
-        found.unknown.push(format!("after a lost answer it cannot be seen whether a message arrived, so it may be there twice: {why}"));
+        found
+            .unknown
+            .push(format!("after a lost answer it cannot be seen whether a message arrived, so it may be there twice: {why}"));
     }
     found
 }

@@ -81,7 +81,10 @@ fn all_is_well(sample: &Sample) {
     let json = report.json().unwrap().to_string();
     let texts = [report.text(), terminal::show(incident, events, &manner), terminal::explain(incident, events, &manner), json];
     for text in texts {
-        let steers = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        let steers = |c: char| {
+            (c.is_control() && c != '\n')
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        };
         assert!(!text.contains(steers), "{text:?}");
     }
     let list = terminal::list(&[terminal::Summary::of(incident)]);
@@ -90,7 +93,8 @@ fn all_is_well(sample: &Sample) {
 
 #[test]
 fn nothing_breaks_on_a_megabyte_or_on_what_escapes_to_more() {
-    for piece in ["x", "&", "<!channel>", "`", "\n", "\u{202e}", "🙂", "ü", "\\", "\"", "*", " ", "<https://evil|a>", "\u{1b}[2J"] {
+    for piece in ["x", "&", "<!channel>", "`", "\n", "\u{202e}", "🙂", "ü", "\\", "\"", "*", " ", "<https://evil|a>", "\u{1b}[2J"]
+    {
         let words = piece.repeat(3_000 / piece.len());
         for sample in samples::all(&words) {
             all_is_well(&sample);
@@ -134,7 +138,10 @@ fn the_weight_is_what_escaped_json_costs() {
 #[test]
 fn rendering_is_a_function_of_the_events() {
     for sample in samples::all("") {
-        let say = || serde_json::to_string(&outgoing(&sample.incident, &sample.events, &crate::Sent::default(), &Manner::default())).unwrap();
+        let say = || {
+            serde_json::to_string(&outgoing(&sample.incident, &sample.events, &crate::Sent::default(), &Manner::default()))
+                .unwrap()
+        };
         assert_eq!(say(), say());
     }
 }

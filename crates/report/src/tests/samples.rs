@@ -80,7 +80,10 @@ pub(super) fn runbook(words: &str) -> Arc<Runbook> {
         },
         look: BTreeMap::from([("sessions".to_owned(), Look { probe, target: None })]),
         require: Condition::parse("sessions.used_ratio > 0.8 && sessions.idle > 0").unwrap(),
-        remedies: vec![remedy(&format!("close idle sessions{words}"), 20), remedy(&format!("close more idle sessions{words}"), 40)],
+        remedies: vec![
+            remedy(&format!("close idle sessions{words}"), 20),
+            remedy(&format!("close more idle sessions{words}"), 40),
+        ],
     })
 }
 
@@ -128,7 +131,8 @@ pub(super) fn sessions(at: i64, used: f64, pids: std::ops::Range<i32>, words: &s
 
 /// A look that could not see.
 pub(super) fn unseen(at: i64, why: &str) -> Findings {
-    let finding = Finding { probe: "postgres.sessions".into(), at: Stamp::from_millis(NIGHT + at), seen: Seen::Unknown(why.into()) };
+    let finding =
+        Finding { probe: "postgres.sessions".into(), at: Stamp::from_millis(NIGHT + at), seen: Seen::Unknown(why.into()) };
     Findings { looks: BTreeMap::from([("sessions".to_owned(), finding)]) }
 }
 
@@ -168,7 +172,10 @@ pub(super) fn cured(words: &str) -> Sample {
     acting(words)
         .then(210, Event::ActionReplied { reply: Reply::Done("14 of 14 signalled".into()) })
         .then(300, settled(290, Verdict::Landed("14 of 14 sessions are gone".into())))
-        .then(15_400, Event::Verified { findings: sessions(15_390, 0.41, 100..105, words), since: Stamp::from_millis(NIGHT + 350) })
+        .then(
+            15_400,
+            Event::Verified { findings: sessions(15_390, 0.41, 100..105, words), since: Stamp::from_millis(NIGHT + 350) },
+        )
         .then(15_410, Event::Closed { how: How::Cured, why: "the remedy's own condition held for its time".into() })
 }
 
@@ -179,7 +186,12 @@ pub(super) fn asking(words: &str) -> Sample {
     let expires = Stamp::from_millis(NIGHT + 1_800_000);
     let ask = Ask { id: "q7f3k9".into(), order, at_most: 20, shown: Ask::show(shown), expires };
     let mode = [("mode", "ask, until 07:00")];
-    let waits = Event::Waits { until: expires, on: Waiting::Person(ask), why: "The runbook's mode is ask now.".into(), gates: gates(&mode) };
+    let waits = Event::Waits {
+        until: expires,
+        on: Waiting::Person(ask),
+        why: "The runbook's mode is ask now.".into(),
+        gates: gates(&mode),
+    };
     opened(words).then(90, Event::Looked { findings: sessions(80, 0.93, 100..119, words) }).then(130, waits)
 }
 
@@ -220,7 +232,10 @@ pub(super) fn handed_over(words: &str) -> Sample {
         .then(90_100, Event::Looked { findings: sessions(90_090, 0.91, 100..105, words) })
         .then(90_150, Event::RungSkipped { why: format!("it does not apply{words}"), gates: gates(&[("when", "does not hold")]) })
         .then(90_200, Event::Noted { by: format!("ann{words}"), words: format!("I am on it{words}") })
-        .then(90_300, Event::Closed { how: How::HandedOver, why: "no remedy is left; the last one: it does not apply".to_owned() + words })
+        .then(
+            90_300,
+            Event::Closed { how: How::HandedOver, why: "no remedy is left; the last one: it does not apply".to_owned() + words },
+        )
 }
 
 /// A person said no.
@@ -234,14 +249,16 @@ pub(super) fn denied(words: &str) -> Sample {
 fn rehearsal(words: &str, lasting: bool) -> Sample {
     let target = TargetId { kind: Kind::Rehearsal, name: "ledger".into() };
     let step = |key: &str| {
-        let action = RehearsalAction { key: key.into(), undo: !lasting, lasting, destroys_data: false, fails: false, undo_fails: false };
+        let action =
+            RehearsalAction { key: key.into(), undo: !lasting, lasting, destroys_data: false, fails: false, undo_fails: false };
         let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
         Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None }
     };
     let mut runbook = Runbook::clone(&runbook(words));
     runbook.name = format!("rehearsal{words}");
     runbook.target = TargetSelector::Named(target.clone());
-    runbook.look = BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]);
+    runbook.look =
+        BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]);
     runbook.require = Condition::parse("ledger.broken").unwrap();
     let verify = Verify { until: Condition::parse("!ledger.broken").unwrap(), within: Span::secs(60), hold: Span::secs(1) };
     let steps = if lasting { vec![step("a")] } else { vec![step("a"), step("b")] };
@@ -279,13 +296,17 @@ impl Sample {
 
 /// Two steps that did not help, and the first undo failed.
 pub(super) fn stuck(words: &str) -> Sample {
-    let no = Event::NotVerified { findings: ledgers(130_000, true, 2.0), why: format!("it is still broken{words}"), unseen: false };
+    let no =
+        Event::NotVerified { findings: ledgers(130_000, true, 2.0), why: format!("it is still broken{words}"), unseen: false };
     rehearsal(words, false)
         .does(100, Purpose::Do, 0, Verdict::Landed("a is in the ledger".into()))
         .does(40_000, Purpose::Do, 1, Verdict::Landed("b is in the ledger".into()))
         .then(130_000, no)
         .does(131_000, Purpose::Undo, 1, Verdict::NotLanded(format!("b is still in force{words}")))
-        .then(170_000, Event::Closed { how: How::Stuck, why: format!("undoing rehearsal.effect failed: b is still in force{words}") })
+        .then(
+            170_000,
+            Event::Closed { how: How::Stuck, why: format!("undoing rehearsal.effect failed: b is still in force{words}") },
+        )
 }
 
 /// It helped, and the effect lasts.
@@ -301,7 +322,10 @@ pub(super) fn ended(words: &str) -> Sample {
     sustaining(words)
         .then(100_000, Event::EndDue { why: format!("`ledger.effects > 3` holds{words}"), findings: ledgers(99_990, false, 4.0) })
         .does(100_100, Purpose::End, 0, Verdict::Landed(format!("a is no longer in force{words}")))
-        .then(131_000, Event::Closed { how: How::Cured, why: format!("verified, and every lasting effect has been ended{words}") })
+        .then(
+            131_000,
+            Event::Closed { how: How::Cured, why: format!("verified, and every lasting effect has been ended{words}") },
+        )
 }
 
 /// Another incident holds the target, and then a silence stops it.
@@ -326,7 +350,6 @@ pub(super) fn stopped(words: &str) -> Sample {
 
 /// All of them.
 pub(super) fn all(words: &str) -> Vec<Sample> {
-    let makers =
-        [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped];
+    let makers = [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped];
     makers.iter().map(|make| make(words)).collect()
 }

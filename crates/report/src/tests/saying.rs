@@ -39,7 +39,14 @@ fn headline_then_thread_then_report_and_nothing_twice() {
     let sample = samples::cured("");
     let mut sent = Sent::default();
     let said = say_all(&sample, &mut sent);
-    let wanted = [(Kind::Headline, "headline"), (Kind::Thread, "0"), (Kind::Thread, "3"), (Kind::Thread, "5"), (Kind::Thread, "6"), (Kind::Final, "7")];
+    let wanted = [
+        (Kind::Headline, "headline"),
+        (Kind::Thread, "0"),
+        (Kind::Thread, "3"),
+        (Kind::Thread, "5"),
+        (Kind::Thread, "6"),
+        (Kind::Final, "7"),
+    ];
     assert_eq!(kinds(&said), wanted);
     assert!(said[1..].iter().all(|reply| reply.ts == sent.headline && reply.channel.as_deref() == Some("C1")));
     assert_eq!(due(&sample, &sent), []);
@@ -68,7 +75,9 @@ fn what_wants_a_person_is_shown_in_the_channel() {
 #[test]
 fn the_same_wait_is_told_once() {
     let sample = samples::handed_over("");
-    let waits = story(&sample.incident, &sample.events, &Manner::default()).into_iter().filter(|entry| entry.line.plain().starts_with("Waits"));
+    let waits = story(&sample.incident, &sample.events, &Manner::default())
+        .into_iter()
+        .filter(|entry| entry.line.plain().starts_with("Waits"));
     assert_eq!(waits.map(|entry| entry.key).collect::<Vec<_>>(), [2]);
 }
 

@@ -7,7 +7,11 @@ use crate::words::Manner;
 use crate::{final_report, headline, story, terminal};
 
 fn manner() -> Manner {
-    Manner { page: Some("https://runbookd.example".into()), linked: vec!["http://prometheus.example:9090".into()], ..Manner::default() }
+    Manner {
+        page: Some("https://runbookd.example".into()),
+        linked: vec!["http://prometheus.example:9090".into()],
+        ..Manner::default()
+    }
 }
 
 fn shown(message: &Message) -> String {
@@ -27,9 +31,25 @@ fn shown(message: &Message) -> String {
 
 /// Every snapshot, by its file's name; [`no_snapshot_is_dead`] compares.
 const ALL: [&str; 19] = [
-    "explain_handed_over", "headline_acting", "headline_asking", "headline_cured", "headline_denied", "headline_handed_over",
-    "headline_held", "headline_hostile", "headline_stuck", "headline_sustaining", "list", "message_as_json", "report_cured",
-    "report_handed_over", "report_stopped", "report_stuck", "show_handed_over", "story_ended", "story_handed_over",
+    "explain_handed_over",
+    "headline_acting",
+    "headline_asking",
+    "headline_cured",
+    "headline_denied",
+    "headline_handed_over",
+    "headline_held",
+    "headline_hostile",
+    "headline_stuck",
+    "headline_sustaining",
+    "list",
+    "message_as_json",
+    "report_cured",
+    "report_handed_over",
+    "report_stopped",
+    "report_stuck",
+    "show_handed_over",
+    "story_ended",
+    "story_handed_over",
 ];
 
 fn check(name: &str, text: String) {
@@ -66,7 +86,10 @@ fn reports() {
     }
     let over = samples::handed_over("");
     let report = final_report(&over.incident, &over.events, &manner());
-    check("report_handed_over", format!("{}\n\n{}", shown(&report.message(&manner())), serde_json::to_string_pretty(&report.json().unwrap()).unwrap()));
+    check(
+        "report_handed_over",
+        format!("{}\n\n{}", shown(&report.message(&manner())), serde_json::to_string_pretty(&report.json().unwrap()).unwrap()),
+    );
 }
 
 #[test]

@@ -44,22 +44,9 @@ pub struct Complaint {
 }
 
 /// Checks a whole condition, which must come to true or false. `names` are the known fields, for mends.
-pub(super) fn check(
-    root: &Node,
-    types: &dyn Fn(&str) -> Option<Type>,
-    names: &[&str],
-) -> Vec<Complaint> {
-    let mut checker = Checker {
-        types,
-        names,
-        complaints: Vec::new(),
-    };
-    checker.want(
-        root,
-        Type::Flag,
-        "the condition",
-        "compare it with something, as in sessions.idle > 0",
-    );
+pub(super) fn check(root: &Node, types: &dyn Fn(&str) -> Option<Type>, names: &[&str]) -> Vec<Complaint> {
+    let mut checker = Checker { types, names, complaints: Vec::new() };
+    checker.want(root, Type::Flag, "the condition", "compare it with something, as in sessions.idle > 0");
     checker.complaints.sort_by_key(|complaint| complaint.column);
     checker.complaints
 }
@@ -74,24 +61,12 @@ impl Checker<'_> {
     /// Complains unless the part has the type that its place, named by `place`, wants.
     fn want(&mut self, node: &Node, wanted: Type, place: &str, mend: &str) {
         if let Some(found) = self.type_of(node).filter(|found| *found != wanted) {
-            self.complain(
-                node.column,
-                format!(
-                    "{place} must be {}, and this is {}",
-                    wanted.words(),
-                    found.words()
-                ),
-                mend,
-            );
+            self.complain(node.column, format!("{place} must be {}, and this is {}", wanted.words(), found.words()), mend);
         }
     }
 
     fn complain(&mut self, column: usize, message: String, mend: impl Into<String>) {
-        self.complaints.push(Complaint {
-            column,
-            message,
-            mend: mend.into(),
-        });
+        self.complaints.push(Complaint { column, message, mend: mend.into() });
     }
 
     /// The type of a part; none where it is unknown because of something already complained about.
@@ -112,31 +87,16 @@ impl Checker<'_> {
                 Some(Type::List)
             }
             Kind::Not(one) => {
-                self.want(
-                    one,
-                    Type::Flag,
-                    "what ! turns around",
-                    "compare it with something first, in parentheses",
-                );
+                self.want(one, Type::Flag, "what ! turns around", "compare it with something first, in parentheses");
                 Some(Type::Flag)
             }
             Kind::Negate(one) => {
-                self.want(
-                    one,
-                    Type::Number,
-                    "what - turns around",
-                    "negate numbers only; for true or false write !",
-                );
+                self.want(one, Type::Number, "what - turns around", "negate numbers only; for true or false write !");
                 Some(Type::Number)
             }
             Kind::And(left, right) | Kind::Or(left, right) => {
                 for side in [left, right] {
-                    self.want(
-                        side,
-                        Type::Flag,
-                        "each side of && and ||",
-                        "compare it with something",
-                    );
+                    self.want(side, Type::Flag, "each side of && and ||", "compare it with something");
                 }
                 Some(Type::Flag)
             }
@@ -146,12 +106,7 @@ impl Checker<'_> {
                     _ => "compute with numbers only",
                 };
                 for side in [left, right] {
-                    self.want(
-                        side,
-                        Type::Number,
-                        &format!("each side of {}", operator.sign()),
-                        mend,
-                    );
+                    self.want(side, Type::Number, &format!("each side of {}", operator.sign()), mend);
                 }
                 Some(Type::Number)
             }
@@ -165,22 +120,13 @@ impl Checker<'_> {
             }
             Kind::Size(one) => {
                 if let Some(found @ (Type::Number | Type::Flag)) = self.type_of(one) {
-                    self.complain(
-                        one.column,
-                        format!("{} has no size", found.words()),
-                        "use size on texts and lists",
-                    );
+                    self.complain(one.column, format!("{} has no size", found.words()), "use size on texts and lists");
                 }
                 Some(Type::Number)
             }
             Kind::Ask(ask, text, other) => {
                 for side in [text, other] {
-                    self.want(
-                        side,
-                        Type::Text,
-                        &format!("each side of {}", ask.name()),
-                        "ask texts only",
-                    );
+                    self.want(side, Type::Text, &format!("each side of {}", ask.name()), "ask texts only");
                 }
                 Some(Type::Flag)
             }
@@ -194,23 +140,12 @@ impl Checker<'_> {
     fn unknown_field(&mut self, column: usize, path: &str) {
         let mend = match closest(path, self.names.iter().copied()) {
             Some(meant) => format!("write {meant}"),
-            None if self.names.is_empty() => {
-                "write a field of one of the runbook's looks, as look.field".into()
-            }
+            None if self.names.is_empty() => "write a field of one of the runbook's looks, as look.field".into(),
             None => {
                 let look = path.split('.').next().unwrap_or(path);
-                let same: Vec<&str> = self
-                    .names
-                    .iter()
-                    .filter(|name| name.split('.').next() == Some(look))
-                    .copied()
-                    .take(12)
-                    .collect();
-                let known = if same.is_empty() {
-                    self.names.iter().copied().take(12).collect()
-                } else {
-                    same
-                };
+                let same: Vec<&str> =
+                    self.names.iter().filter(|name| name.split('.').next() == Some(look)).copied().take(12).collect();
+                let known = if same.is_empty() { self.names.iter().copied().take(12).collect() } else { same };
                 format!("known here: {}", known.join(", "))
             }
         };
@@ -225,11 +160,7 @@ impl Checker<'_> {
                 continue;
             };
             if found == Type::List {
-                self.complain(
-                    member.column,
-                    "a list stands in a list".into(),
-                    "write the members side by side",
-                );
+                self.complain(member.column, "a list stands in a list".into(), "write the members side by side");
             } else if *first.get_or_insert(found) != found {
                 self.complain(
                     member.column,
@@ -245,12 +176,7 @@ impl Checker<'_> {
         let inside = match &list.kind {
             Kind::List(members) => self.members(members),
             _ => {
-                self.want(
-                    list,
-                    Type::List,
-                    "the right side of in",
-                    "write a list, as in x in [1, 2]",
-                );
+                self.want(list, Type::List, "the right side of in", "write a list, as in x in [1, 2]");
                 None
             }
         };
@@ -258,22 +184,10 @@ impl Checker<'_> {
             return;
         };
         if found == Type::List {
-            self.complain(
-                member.column,
-                "a list is looked for in a list".into(),
-                "look for a single value",
-            );
+            self.complain(member.column, "a list is looked for in a list".into(), "look for a single value");
         } else if let Some(inside) = inside.filter(|inside| *inside != found) {
-            let message = format!(
-                "{} is looked for among members that are {}",
-                found.words(),
-                inside.words()
-            );
-            self.complain(
-                member.column,
-                message,
-                "let the list hold values of the same kind",
-            );
+            let message = format!("{} is looked for among members that are {}", found.words(), inside.words());
+            self.complain(member.column, message, "let the list hold values of the same kind");
         }
     }
 
@@ -284,23 +198,12 @@ impl Checker<'_> {
         for (side, found) in [(left, left_type), (right, right_type)] {
             match found {
                 Some(Type::List) => {
-                    self.complain(
-                        side.column,
-                        format!("a list cannot be compared with {sign}"),
-                        "use in or size(..)",
-                    );
+                    self.complain(side.column, format!("a list cannot be compared with {sign}"), "use in or size(..)");
                     return;
                 }
                 Some(found @ (Type::Text | Type::Flag)) if ordered => {
-                    let message = format!(
-                        "{} has no order, so {sign} cannot compare it",
-                        found.words()
-                    );
-                    self.complain(
-                        side.column,
-                        message,
-                        "order numbers only; compare others with == or !=",
-                    );
+                    let message = format!("{} has no order, so {sign} cannot compare it", found.words());
+                    self.complain(side.column, message, "order numbers only; compare others with == or !=");
                     return;
                 }
                 _ => {}

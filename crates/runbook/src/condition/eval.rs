@@ -16,10 +16,7 @@ pub(super) fn evaluate(node: &Node, seen: &Seen<'_>) -> Truth {
     match value(node, seen) {
         Value::Flag(flag) => flag.into(),
         Value::Unknown(why) => Truth::Unknown(why),
-        other => Truth::Unknown(format!(
-            "it comes to {}, not to true or false",
-            kind(&other)
-        )),
+        other => Truth::Unknown(format!("it comes to {}, not to true or false", kind(&other))),
     }
 }
 
@@ -43,13 +40,8 @@ fn value(node: &Node, seen: &Seen<'_>) -> Value {
         Kind::Number(number) => Value::number(*number),
         Kind::Flag(flag) => Value::Flag(*flag),
         Kind::Text(text) => Value::Text(text.clone()),
-        Kind::Path(path) => seen
-            .get(path.as_str())
-            .cloned()
-            .unwrap_or_else(|| unknown(format!("{path} was not looked at"))),
-        Kind::List(members) => {
-            Value::List(members.iter().map(|member| value(member, seen)).collect())
-        }
+        Kind::Path(path) => seen.get(path.as_str()).cloned().unwrap_or_else(|| unknown(format!("{path} was not looked at"))),
+        Kind::List(members) => Value::List(members.iter().map(|member| value(member, seen)).collect()),
         Kind::Not(one) => match evaluate(one, seen) {
             Truth::True => Value::Flag(false),
             Truth::False => Value::Flag(true),
@@ -62,12 +54,8 @@ fn value(node: &Node, seen: &Seen<'_>) -> Value {
         },
         Kind::And(left, right) => join(evaluate(left, seen), evaluate(right, seen), Truth::False),
         Kind::Or(left, right) => join(evaluate(left, seen), evaluate(right, seen), Truth::True),
-        Kind::Arithmetic(operator, left, right) => {
-            compute(*operator, &value(left, seen), &value(right, seen))
-        }
-        Kind::Compare(operator, left, right) => {
-            compare(*operator, &value(left, seen), &value(right, seen))
-        }
+        Kind::Arithmetic(operator, left, right) => compute(*operator, &value(left, seen), &value(right, seen)),
+        Kind::Compare(operator, left, right) => compare(*operator, &value(left, seen), &value(right, seen)),
         Kind::In(member, list) => contains(&value(list, seen), &value(member, seen)),
         Kind::Size(one) => size(&value(one, seen)),
         Kind::Ask(ask, text, other) => match (value(text, seen), value(other, seen)) {
@@ -101,11 +89,7 @@ fn join(left: Truth, right: Truth, decides: Truth) -> Value {
 fn mismatch(operator: &str, left: &Value, right: &Value) -> Value {
     match left.unknown().or_else(|| right.unknown()) {
         Some(why) => Value::Unknown(why.into_owned()),
-        None => unknown(format!(
-            "{operator} between {} and {}",
-            kind(left),
-            kind(right)
-        )),
+        None => unknown(format!("{operator} between {} and {}", kind(left), kind(right))),
     }
 }
 
@@ -124,8 +108,7 @@ fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Value {
 
 fn compare(operator: Comparison, left: &Value, right: &Value) -> Value {
     let flag = match (operator, left, right) {
-        (_, Value::Number(a), Value::Number(b)) if a.is_finite() && b.is_finite() => match operator
-        {
+        (_, Value::Number(a), Value::Number(b)) if a.is_finite() && b.is_finite() => match operator {
             Comparison::Equal => a == b,
             Comparison::NotEqual => a != b,
             Comparison::Less => a < b,
@@ -168,8 +151,5 @@ fn size(of: &Value) -> Value {
         Value::Unknown(why) => return unknown(why.clone()),
         other => return unknown(format!("{} has no size", kind(other))),
     };
-    u32::try_from(count).map_or_else(
-        |_| unknown("a size beyond counting"),
-        |count| Value::number(f64::from(count)),
-    )
+    u32::try_from(count).map_or_else(|_| unknown("a size beyond counting"), |count| Value::number(f64::from(count)))
 }

@@ -19,15 +19,9 @@ pub(super) fn parse(source: &str) -> Result<Node, ConditionError> {
     scan::scan(source)?;
     // Two above our own limit, so that the scan is always the one to speak.
     let depth = u16::try_from(MAX_NESTING + 2).unwrap_or(u16::MAX);
-    let parser = Parser::new()
-        .max_recursion_depth(depth)
-        .error_recovery_limit(1);
+    let parser = Parser::new().max_recursion_depth(depth).error_recovery_limit(1);
     match parser.parse_with_source_info(source) {
-        Ok((expression, places)) => Conversion {
-            source,
-            places: &places,
-        }
-        .node(&expression, 0),
+        Ok((expression, places)) => Conversion { source, places: &places }.node(&expression, 0),
         Err(errors) => {
             let (line, column) = errors.errors.first().map_or((1, 1), |error| error.pos);
             Err(not_read(source, line, column))
@@ -38,25 +32,13 @@ pub(super) fn parse(source: &str) -> Result<Node, ConditionError> {
 /// The sentence for what the parser could not read. Its own words list tokens of its grammar and help nobody.
 fn not_read(source: &str, line: isize, column: isize) -> ConditionError {
     let line = usize::try_from(line - 1).unwrap_or(0);
-    let before: usize = source
-        .split_inclusive('\n')
-        .take(line)
-        .map(|line| line.chars().count())
-        .sum();
-    let column =
-        (before + usize::try_from(column).unwrap_or(1).max(1)).min(source.chars().count() + 1);
+    let before: usize = source.split_inclusive('\n').take(line).map(|line| line.chars().count()).sum();
+    let column = (before + usize::try_from(column).unwrap_or(1).max(1)).min(source.chars().count() + 1);
     let rest: String = source.chars().skip(column - 1).take(12).collect();
     if rest.trim().is_empty() {
-        return ConditionError::new(
-            column,
-            "the condition ends too early",
-            "complete the comparison, as in sessions.idle > 0",
-        );
+        return ConditionError::new(column, "the condition ends too early", "complete the comparison, as in sessions.idle > 0");
     }
-    let message = format!(
-        "it cannot be read from here on: {}",
-        crate::text::inert(&rest, 24)
-    );
+    let message = format!("it cannot be read from here on: {}", crate::text::inert(&rest, 24));
     ConditionError::new(
         column,
         message,
@@ -75,54 +57,33 @@ impl Conversion<'_> {
         let column = self.column(from);
         let refuse = |message: &str, mend: &str| Err(ConditionError::new(column, message, mend));
         if depth > MAX_DEPTH {
-            return refuse(
-                "it has too many parts in a row",
-                "split it, or compare with a list",
-            );
+            return refuse("it has too many parts in a row", "split it, or compare with a list");
         }
         let kind = match &from.expr {
             Expr::Literal(literal) => match literal {
                 LiteralValue::Boolean(flag) => Kind::Flag(*flag.inner()),
                 LiteralValue::Double(number) => self.number(column, *number.inner())?,
                 // Beyond 2^53 digits are lost; nothing that is looked at is that exact.
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "all numbers of conditions are doubles"
-                )]
+                #[expect(clippy::cast_precision_loss, reason = "all numbers of conditions are doubles")]
                 LiteralValue::Int(number) => self.number(column, *number.inner() as f64)?,
                 LiteralValue::String(text) => Kind::Text(text.inner().to_owned()),
                 LiteralValue::UInt(_) => {
-                    return refuse(
-                        "a number with u is not part of a condition",
-                        "write it without the u",
-                    );
+                    return refuse("a number with u is not part of a condition", "write it without the u");
                 }
                 LiteralValue::Bytes(_) => {
-                    return refuse(
-                        "bytes are not part of a condition",
-                        "write a text in double quotes",
-                    );
+                    return refuse("bytes are not part of a condition", "write a text in double quotes");
                 }
                 LiteralValue::Null => {
-                    return refuse(
-                        "null is not part of a condition",
-                        "what was not seen is unknown by itself",
-                    );
+                    return refuse("null is not part of a condition", "what was not seen is unknown by itself");
                 }
             },
             Expr::Ident(_) | Expr::Select(_) => Kind::Path(self.path(from, column)?),
-            Expr::List(list) => Kind::List(
-                list.elements
-                    .iter()
-                    .map(|member| self.node(member, depth + 1))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Expr::List(list) => {
+                Kind::List(list.elements.iter().map(|member| self.node(member, depth + 1)).collect::<Result<_, _>>()?)
+            }
             Expr::Call(call) => self.call(call, column, depth)?,
             Expr::Comprehension(_) => {
-                return refuse(
-                    "all, exists, map and filter are not part of a condition",
-                    "compare single fields",
-                );
+                return refuse("all, exists, map and filter are not part of a condition", "compare single fields");
             }
             Expr::Map(_) | Expr::Struct(_) => {
                 return refuse("maps are not part of a condition", "compare single fields");
@@ -136,37 +97,21 @@ impl Conversion<'_> {
         if number.is_finite() {
             return Ok(Kind::Number(number));
         }
-        Err(ConditionError::new(
-            column,
-            "the number is too large",
-            "write one that a double can hold",
-        ))
+        Err(ConditionError::new(column, "the number is too large", "write one that a double can hold"))
     }
 
     /// A field: identifiers joined by dots.
     fn path(&self, from: &IdedExpr, column: usize) -> Result<String, ConditionError> {
         match &from.expr {
-            Expr::Ident(name) if name.starts_with('.') => Err(ConditionError::new(
-                column,
-                "a field starts with a dot",
-                "write it as look.field",
-            )),
+            Expr::Ident(name) if name.starts_with('.') => {
+                Err(ConditionError::new(column, "a field starts with a dot", "write it as look.field"))
+            }
             Expr::Ident(name) => Ok(name.clone()),
-            Expr::Select(SelectExpr { test: true, .. }) => Err(ConditionError::new(
-                column,
-                "has() is not part of a condition",
-                "what was not seen is unknown by itself",
-            )),
-            Expr::Select(select) => Ok(format!(
-                "{}.{}",
-                self.path(&select.operand, column)?,
-                select.field
-            )),
-            _ => Err(ConditionError::new(
-                column,
-                "a field of something computed",
-                "write fields as look.field",
-            )),
+            Expr::Select(SelectExpr { test: true, .. }) => {
+                Err(ConditionError::new(column, "has() is not part of a condition", "what was not seen is unknown by itself"))
+            }
+            Expr::Select(select) => Ok(format!("{}.{}", self.path(&select.operand, column)?, select.field)),
+            _ => Err(ConditionError::new(column, "a field of something computed", "write fields as look.field")),
         }
     }
 
@@ -179,35 +124,18 @@ impl Conversion<'_> {
                 operators::LOGICAL_AND => Kind::And(inner(left)?, inner(right)?),
                 operators::LOGICAL_OR => Kind::Or(inner(left)?, inner(right)?),
                 operators::ADD => Kind::Arithmetic(Arithmetic::Add, inner(left)?, inner(right)?),
-                operators::SUBSTRACT => {
-                    Kind::Arithmetic(Arithmetic::Subtract, inner(left)?, inner(right)?)
-                }
-                operators::MULTIPLY => {
-                    Kind::Arithmetic(Arithmetic::Multiply, inner(left)?, inner(right)?)
-                }
-                operators::DIVIDE => {
-                    Kind::Arithmetic(Arithmetic::Divide, inner(left)?, inner(right)?)
-                }
+                operators::SUBSTRACT => Kind::Arithmetic(Arithmetic::Subtract, inner(left)?, inner(right)?),
+                operators::MULTIPLY => Kind::Arithmetic(Arithmetic::Multiply, inner(left)?, inner(right)?),
+                operators::DIVIDE => Kind::Arithmetic(Arithmetic::Divide, inner(left)?, inner(right)?),
                 operators::EQUALS => Kind::Compare(Comparison::Equal, inner(left)?, inner(right)?),
-                operators::NOT_EQUALS => {
-                    Kind::Compare(Comparison::NotEqual, inner(left)?, inner(right)?)
-                }
+                operators::NOT_EQUALS => Kind::Compare(Comparison::NotEqual, inner(left)?, inner(right)?),
                 operators::LESS => Kind::Compare(Comparison::Less, inner(left)?, inner(right)?),
-                operators::LESS_EQUALS => {
-                    Kind::Compare(Comparison::LessOrEqual, inner(left)?, inner(right)?)
-                }
-                operators::GREATER => {
-                    Kind::Compare(Comparison::Greater, inner(left)?, inner(right)?)
-                }
-                operators::GREATER_EQUALS => {
-                    Kind::Compare(Comparison::GreaterOrEqual, inner(left)?, inner(right)?)
-                }
+                operators::LESS_EQUALS => Kind::Compare(Comparison::LessOrEqual, inner(left)?, inner(right)?),
+                operators::GREATER => Kind::Compare(Comparison::Greater, inner(left)?, inner(right)?),
+                operators::GREATER_EQUALS => Kind::Compare(Comparison::GreaterOrEqual, inner(left)?, inner(right)?),
                 operators::IN => Kind::In(inner(left)?, inner(right)?),
                 operators::INDEX => {
-                    return refuse(
-                        "[ ] after a value is not part of a condition".into(),
-                        "write fields as look.field",
-                    );
+                    return refuse("[ ] after a value is not part of a condition".into(), "write fields as look.field");
                 }
                 _ => return self.unknown_call(name, column),
             },
@@ -225,19 +153,11 @@ impl Conversion<'_> {
                     let pattern = inner(one)?;
                     let Kind::Text(text) = &pattern.kind else {
                         let mend = "write the pattern as a text, so that it is checked when the configuration is read";
-                        return Err(ConditionError::new(
-                            pattern.column,
-                            "the pattern of matches is not a text",
-                            mend,
-                        ));
+                        return Err(ConditionError::new(pattern.column, "the pattern of matches is not a text", mend));
                     };
                     let compiled = compile(text, Anchoring::Anywhere).map_err(|complaint| {
                         let message = format!("the pattern cannot be used: {complaint}");
-                        ConditionError::new(
-                            pattern.column,
-                            message,
-                            "write a regular expression of RE2",
-                        )
+                        ConditionError::new(pattern.column, message, "write a regular expression of RE2")
                     })?;
                     Kind::Matches(inner(target)?, compiled)
                 }
@@ -256,20 +176,12 @@ impl Conversion<'_> {
             "endsWith" => "write text.endsWith(\"end\")",
             "contains" => "write text.contains(\"part\")",
             "matches" => "write text.matches(\"pattern\")",
-            "int" | "uint" | "double" => {
-                "all numbers are doubles already: leave the conversion out"
-            }
+            "int" | "uint" | "double" => "all numbers are doubles already: leave the conversion out",
             _ => match closest(name, FUNCTIONS) {
                 Some(meant) => {
-                    return Err(ConditionError::new(
-                        column,
-                        format!("there is no function {name}"),
-                        format!("write {meant}"),
-                    ));
+                    return Err(ConditionError::new(column, format!("there is no function {name}"), format!("write {meant}")));
                 }
-                None => {
-                    "the functions are size(x) and, on texts, startsWith, endsWith, contains and matches"
-                }
+                None => "the functions are size(x) and, on texts, startsWith, endsWith, contains and matches",
             },
         };
         let message = if FUNCTIONS.contains(&name) {
@@ -295,9 +207,6 @@ impl Conversion<'_> {
         {
             offset = before.len() - func_name.len();
         }
-        self.source
-            .get(..offset)
-            .map_or(offset, |before| before.chars().count())
-            + 1
+        self.source.get(..offset).map_or(offset, |before| before.chars().count()) + 1
     }
 }

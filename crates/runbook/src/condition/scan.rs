@@ -12,22 +12,11 @@ const MAX_MARKS: usize = 256;
 /// Refuses what is too long, too deep, not closed, or plainly outside the language.
 pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
     if source.len() > MAX_SOURCE_BYTES {
-        let message = format!(
-            "the condition is {} bytes long, more than {MAX_SOURCE_BYTES}",
-            source.len()
-        );
-        return Err(ConditionError::new(
-            1,
-            message,
-            "split it, or let the runbook look at fewer fields",
-        ));
+        let message = format!("the condition is {} bytes long, more than {MAX_SOURCE_BYTES}", source.len());
+        return Err(ConditionError::new(1, message, "split it, or let the runbook look at fewer fields"));
     }
     if source.trim().is_empty() {
-        return Err(ConditionError::new(
-            1,
-            "the condition is empty",
-            "write one, or true to always hold",
-        ));
+        return Err(ConditionError::new(1, "the condition is empty", "write one, or true to always hold"));
     }
     let characters: Vec<char> = source.chars().collect();
     let at = |index: usize| characters.get(index).copied().unwrap_or('\0');
@@ -44,25 +33,18 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
             '(' | '[' => {
                 open.push((character, column));
                 if open.len() > MAX_NESTING {
-                    return refuse(
-                        &format!("it nests more than {MAX_NESTING} deep"),
-                        "write it flatter",
-                    );
+                    return refuse(&format!("it nests more than {MAX_NESTING} deep"), "write it flatter");
                 }
             }
             ')' | ']' => match open.pop() {
                 Some(('(', _)) if character == ')' => {}
                 Some(('[', _)) if character == ']' => {}
                 Some((opening, where_open)) => {
-                    let message =
-                        format!("{character} closes the {opening} of column {where_open}");
+                    let message = format!("{character} closes the {opening} of column {where_open}");
                     return refuse(&message, "close each bracket with its own kind");
                 }
                 None => {
-                    return refuse(
-                        &format!("{character} closes nothing"),
-                        "remove it, or open the bracket before",
-                    );
+                    return refuse(&format!("{character} closes nothing"), "remove it, or open the bracket before");
                 }
             },
             '=' if next == '=' => length = 2,
@@ -73,22 +55,13 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
             '|' => return refuse("a single | is no operator", "write || for or"),
             '<' if next == '>' => return refuse("<> is no comparison", "write != for not equal"),
             '/' if next == '/' => {
-                return refuse(
-                    "comments are not part of a condition",
-                    "write the comment in the YAML file",
-                );
+                return refuse("comments are not part of a condition", "write the comment in the YAML file");
             }
             '?' => {
-                return refuse(
-                    "?: is not part of a condition",
-                    "combine comparisons with && and ||",
-                );
+                return refuse("?: is not part of a condition", "combine comparisons with && and ||");
             }
             '{' | '}' => {
-                return refuse(
-                    "maps are not part of a condition",
-                    "compare with a list, as in x in [1, 2]",
-                );
+                return refuse("maps are not part of a condition", "compare with a list, as in x in [1, 2]");
             }
             '%' => {
                 return refuse(
@@ -97,17 +70,12 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
                 );
             }
             '`' => {
-                return refuse(
-                    "backticks are not part of a condition",
-                    "write texts in double quotes",
-                );
+                return refuse("backticks are not part of a condition", "write texts in double quotes");
             }
             letter if letter.is_alphabetic() || letter == '_' => {
-                length = characters.get(index..).map_or(1, |rest| {
-                    rest.iter()
-                        .take_while(|c| c.is_alphanumeric() || **c == '_')
-                        .count()
-                });
+                length = characters
+                    .get(index..)
+                    .map_or(1, |rest| rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count());
                 if let Some(mend) = foreign_word(&characters, index, length) {
                     let word: String = characters.iter().skip(index).take(length).collect();
                     return refuse(&format!("{word} is no operator here"), mend);
@@ -125,22 +93,13 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
     }
     match open.pop() {
         None => Ok(()),
-        Some((opening, column)) => Err(ConditionError::new(
-            column,
-            format!("{opening} is not closed"),
-            "close it",
-        )),
+        Some((opening, column)) => Err(ConditionError::new(column, format!("{opening} is not closed"), "close it")),
     }
 }
 
 /// The mend for `and`, `or`, `not` where they stand as operators: followed by something, and not as a field's name.
 fn foreign_word(characters: &[char], start: usize, length: usize) -> Option<&'static str> {
-    let word: String = characters
-        .iter()
-        .skip(start)
-        .take(length)
-        .collect::<String>()
-        .to_lowercase();
+    let word: String = characters.iter().skip(start).take(length).collect::<String>().to_lowercase();
     let mend = match word.as_str() {
         "and" => "write &&",
         "or" => "write ||",
@@ -148,11 +107,7 @@ fn foreign_word(characters: &[char], start: usize, length: usize) -> Option<&'st
         _ => return None,
     };
     let after = characters.get(start + length).copied().unwrap_or('\0');
-    let before = start
-        .checked_sub(1)
-        .and_then(|at| characters.get(at))
-        .copied()
-        .unwrap_or(' ');
+    let before = start.checked_sub(1).and_then(|at| characters.get(at)).copied().unwrap_or(' ');
     (after.is_whitespace() && before != '.').then_some(mend)
 }
 
@@ -161,18 +116,12 @@ fn text_length(characters: &[char], start: usize) -> Result<usize, ConditionErro
     let refuse = |message: &str, mend: &str| Err(ConditionError::new(start + 1, message, mend));
     let quote = characters.get(start).copied();
     if characters.get(start + 1).copied() == quote && characters.get(start + 2).copied() == quote {
-        return refuse(
-            "triple quotes are not part of a condition",
-            "write the text between single quotes of one kind",
-        );
+        return refuse("triple quotes are not part of a condition", "write the text between single quotes of one kind");
     }
     let raw = match start.checked_sub(1).and_then(|at| characters.get(at)) {
         Some('r' | 'R') => true,
         Some('b' | 'B') => {
-            return refuse(
-                "bytes are not part of a condition",
-                "write the text without b before it",
-            );
+            return refuse("bytes are not part of a condition", "write the text without b before it");
         }
         _ => false,
     };
@@ -186,8 +135,5 @@ fn text_length(characters: &[char], start: usize) -> Result<usize, ConditionErro
             _ => {}
         }
     }
-    refuse(
-        "the text is not closed",
-        "close it on the same line with the quote that it starts with",
-    )
+    refuse("the text is not closed", "close it on the same line with the quote that it starts with")
 }

@@ -16,20 +16,11 @@ fn seen() -> BTreeMap<String, Value> {
         ("s.calm", Value::Flag(false)),
         ("s.app", Value::Text("backend-ünï".into())),
         ("s.empty", Value::Text(String::new())),
-        (
-            "s.tags",
-            Value::List(vec![Value::Text("a".into()), Value::Text("b".into())]),
-        ),
+        ("s.tags", Value::List(vec![Value::Text("a".into()), Value::Text("b".into())])),
         ("s.none", Value::List(vec![])),
-        (
-            "s.gone",
-            Value::Unknown("the connection was refused".into()),
-        ),
+        ("s.gone", Value::Unknown("the connection was refused".into())),
         ("s.nan", number(f64::NAN)),
-        (
-            "s.mixed",
-            Value::List(vec![number(1.0), Value::Unknown("cut off".into())]),
-        ),
+        ("s.mixed", Value::List(vec![number(1.0), Value::Unknown("cut off".into())])),
         ("deep.a.b", number(1.0)),
     ]
     .into_iter()
@@ -128,10 +119,7 @@ fn conditions_come_to_true_or_false() {
 #[test]
 fn unknown_is_neither_and_comes_with_its_reason() {
     let table = [
-        (
-            "s.gone > 1",
-            "s.gone is unknown: the connection was refused",
-        ),
+        ("s.gone > 1", "s.gone is unknown: the connection was refused"),
         // The strict rule: a mentioned unknown makes all of it unknown.
         ("false && s.gone > 1", "s.gone is unknown"),
         ("true || s.gone > 1", "s.gone is unknown"),
@@ -213,9 +201,7 @@ fn what_is_outside_the_language_is_refused_with_a_sentence_and_a_column() {
     for (source, column, mend) in table {
         let error = Condition::parse(source).expect_err(source);
         if error.column != column || !error.mend.contains(mend) || error.message.is_empty() {
-            wrong.push(format!(
-                "{source:?} (wanted column {column}, {mend:?}): {error}"
-            ));
+            wrong.push(format!("{source:?} (wanted column {column}, {mend:?}): {error}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -225,20 +211,8 @@ fn what_is_outside_the_language_is_refused_with_a_sentence_and_a_column() {
 fn size_and_depth_are_bounded_before_the_parser_runs() {
     let deep = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));
     assert_eq!(truth(&deep(MAX_NESTING)), Truth::True);
-    assert!(
-        Condition::parse(&deep(MAX_NESTING + 1))
-            .unwrap_err()
-            .message
-            .contains("nests")
-    );
-    for hostile in [
-        deep(10_000),
-        "(".repeat(10_000),
-        deep(400),
-        "[".repeat(1000),
-        "!".repeat(1024),
-        "-".repeat(1024),
-    ] {
+    assert!(Condition::parse(&deep(MAX_NESTING + 1)).unwrap_err().message.contains("nests"));
+    for hostile in [deep(10_000), "(".repeat(10_000), deep(400), "[".repeat(1000), "!".repeat(1024), "-".repeat(1024)] {
         assert!(Condition::parse(&hostile).is_err());
     }
     for chain in ["+1", "-1", "*1", "||true", "&&true", "==1", ".a", "<1"] {
@@ -249,19 +223,13 @@ fn size_and_depth_are_bounded_before_the_parser_runs() {
     }
     assert!(Condition::parse(&format!("0{} == 50", "+1".repeat(50))).is_ok());
     assert!(
-        Condition::parse(&format!("'{}' == s.app", "x".repeat(MAX_SOURCE_BYTES)))
-            .unwrap_err()
-            .message
-            .contains("bytes long")
+        Condition::parse(&format!("'{}' == s.app", "x".repeat(MAX_SOURCE_BYTES))).unwrap_err().message.contains("bytes long")
     );
 }
 
 #[test]
 fn types_and_fields_are_checked_all_at_once() {
-    let fields: BTreeMap<String, Type> = seen()
-        .keys()
-        .map(|path| (path.clone(), types(path).unwrap()))
-        .collect();
+    let fields: BTreeMap<String, Type> = seen().keys().map(|path| (path.clone(), types(path).unwrap())).collect();
     let table: &[(&str, &[(usize, &str)])] = &[
         ("s.idel > 0", &[(1, "s.idle")]),
         ("queue.depth > 0 && s.idle > 0", &[(1, "known here")]),
@@ -271,10 +239,7 @@ fn types_and_fields_are_checked_all_at_once() {
         ("!s.idle", &[(2, "parentheses")]),
         ("s.idle && s.full", &[(1, "compare")]),
         ("s.idle + 1", &[(8, "compare")]),
-        (
-            "s.app + 'x' == 'y'",
-            &[(1, "not joined"), (9, "not joined"), (13, "same kind")],
-        ),
+        ("s.app + 'x' == 'y'", &[(1, "not joined"), (9, "not joined"), (13, "same kind")]),
         ("s.app > 'a'", &[(1, "order numbers")]),
         ("s.app == 1", &[(7, "same kind")]),
         ("s.full == 1", &[(8, "same kind")]),
@@ -285,35 +250,18 @@ fn types_and_fields_are_checked_all_at_once() {
         ("s.idle in [[1]]", &[(12, "side by side")]),
         ("s.tags in [1]", &[(1, "single value")]),
         ("size(s.idle) > 1", &[(6, "texts and lists")]),
-        (
-            "s.idle.startsWith('a') || s.app.contains(1)",
-            &[(1, "texts"), (42, "texts")],
-        ),
+        ("s.idle.startsWith('a') || s.app.contains(1)", &[(1, "texts"), (42, "texts")]),
         ("s.idle.matches('a')", &[(1, "texts")]),
-        (
-            "s.idel > 0 || s.usde > 0 || s.app",
-            &[(1, "s.idle"), (15, "s.used"), (29, "compare")],
-        ),
+        ("s.idel > 0 || s.usde > 0 || s.app", &[(1, "s.idle"), (15, "s.used"), (29, "compare")]),
     ];
     for (source, wanted) in table {
         let complaints = condition(source).check_among(&fields);
-        let found: Vec<usize> = complaints
-            .iter()
-            .map(|complaint| complaint.column)
-            .collect();
-        assert_eq!(
-            found,
-            wanted.iter().map(|(column, _)| *column).collect::<Vec<_>>(),
-            "{source}: {complaints:?}"
-        );
+        let found: Vec<usize> = complaints.iter().map(|complaint| complaint.column).collect();
+        assert_eq!(found, wanted.iter().map(|(column, _)| *column).collect::<Vec<_>>(), "{source}: {complaints:?}");
         for (complaint, (_, mend)) in complaints.iter().zip(*wanted) {
             assert!(complaint.mend.contains(mend), "{source}: {complaint}");
         }
-        assert_eq!(
-            condition(source).check(&types).len(),
-            wanted.len(),
-            "{source}"
-        );
+        assert_eq!(condition(source).check(&types).len(), wanted.len(), "{source}");
     }
 }
 
@@ -325,12 +273,7 @@ fn a_condition_is_its_source_and_knows_its_paths() {
     assert_eq!(read.paths(), ["s.tags", "s.total", "s.used"]);
     let json = serde_json::to_string(&read).unwrap();
     assert_eq!(serde_json::from_str::<Condition>(&json).unwrap(), read);
-    assert!(
-        serde_json::from_str::<Condition>("\"a = 1\"")
-            .unwrap_err()
-            .to_string()
-            .contains("column 3")
-    );
+    assert!(serde_json::from_str::<Condition>("\"a = 1\"").unwrap_err().to_string().contains("column 3"));
 }
 
 #[test]
@@ -342,14 +285,8 @@ fn values_survive_json_even_where_json_has_no_number_for_them() {
             value => assert_eq!(read, value),
         }
     }
-    assert_eq!(
-        serde_json::to_string(&Value::Number(1.5)).unwrap(),
-        r#"{"number":1.5}"#
-    );
-    assert_eq!(
-        Value::List(vec![Value::Flag(true), Value::Text("a".into())]).to_string(),
-        r#"[true, "a"]"#
-    );
+    assert_eq!(serde_json::to_string(&Value::Number(1.5)).unwrap(), r#"{"number":1.5}"#);
+    assert_eq!(Value::List(vec![Value::Flag(true), Value::Text("a".into())]).to_string(), r#"[true, "a"]"#);
 }
 
 /// One of the three values, as arithmetic makes them.

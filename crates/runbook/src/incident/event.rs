@@ -316,8 +316,26 @@ impl Event {
 
     /// Every kind; the crash tests make their matrix from it.
     pub const KINDS: [&'static str; 20] = [
-        "opened", "alert_heard", "stopped", "noted", "looked", "stale", "waits", "woke", "answered", "rung_skipped", "enough",
-        "evidence_captured", "action_started", "action_replied", "settled", "verified", "not_verified", "end_due", "ending", "closed",
+        "opened",
+        "alert_heard",
+        "stopped",
+        "noted",
+        "looked",
+        "stale",
+        "waits",
+        "woke",
+        "answered",
+        "rung_skipped",
+        "enough",
+        "evidence_captured",
+        "action_started",
+        "action_replied",
+        "settled",
+        "verified",
+        "not_verified",
+        "end_due",
+        "ending",
+        "closed",
     ];
 
     /// The version of the stored form of every kind. Raised when a kind's form changes; `upgrade` in the journal reads the old.

@@ -41,8 +41,7 @@ pub enum How {
 
 impl How {
     /// Every ending, for metrics.
-    pub const ALL: [How; 7] =
-        [How::Cured, How::Subsided, How::Refused, How::Denied, How::Stopped, How::HandedOver, How::Stuck];
+    pub const ALL: [How; 7] = [How::Cured, How::Subsided, How::Refused, How::Denied, How::Stopped, How::HandedOver, How::Stuck];
 
     /// The word for metrics, lists and messages.
     pub const fn word(self) -> &'static str {
@@ -133,7 +132,21 @@ impl Stage {
 
     /// Every word, for metrics.
     pub const WORDS: [&'static str; 16] = [
-        "looking", "deciding", "asking", "held", "waiting", "in_doubt", "verifying", "sustaining", "closing", "cured", "subsided",
-        "refused", "denied", "stopped", "handed_over", "stuck",
+        "looking",
+        "deciding",
+        "asking",
+        "held",
+        "waiting",
+        "in_doubt",
+        "verifying",
+        "sustaining",
+        "closing",
+        "cured",
+        "subsided",
+        "refused",
+        "denied",
+        "stopped",
+        "handed_over",
+        "stuck",
     ];
 }

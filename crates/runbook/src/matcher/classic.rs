@@ -55,9 +55,7 @@ fn one(part: &str) -> Option<Matcher> {
         return None;
     }
     let rest = rest.trim_start_matches(space);
-    let op = [Op::Matches, Op::NotEqual, Op::NotMatches, Op::Equal]
-        .into_iter()
-        .find(|op| rest.starts_with(op.as_str()))?;
+    let op = [Op::Matches, Op::NotEqual, Op::NotMatches, Op::Equal].into_iter().find(|op| rest.starts_with(op.as_str()))?;
     let value = rest.get(op.as_str().len()..)?.trim_start_matches(space);
     Matcher::new(name, op, &unescape(value)?).ok()
 }

@@ -24,10 +24,7 @@ pub(crate) enum Anchoring {
 /// Compiles a pattern of RE2's dialect, or says in a clause why it cannot be.
 pub(crate) fn compile(pattern: &str, anchoring: Anchoring) -> Result<Regex, String> {
     if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(format!(
-            "it is {} bytes long, more than {MAX_PATTERN_BYTES}",
-            pattern.len()
-        ));
+        return Err(format!("it is {} bytes long, more than {MAX_PATTERN_BYTES}", pattern.len()));
     }
     let translated = translate(pattern)?;
     // First by itself: a pattern such as `a)|(?:b` would otherwise break out of the anchors.
@@ -39,24 +36,16 @@ pub(crate) fn compile(pattern: &str, anchoring: Anchoring) -> Result<Regex, Stri
 }
 
 fn build(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .size_limit(MAX_COMPILED_BYTES)
-        .dfa_size_limit(MAX_COMPILED_BYTES)
-        .nest_limit(64)
-        .build()
-        .map_err(|error| match error {
+    RegexBuilder::new(pattern).size_limit(MAX_COMPILED_BYTES).dfa_size_limit(MAX_COMPILED_BYTES).nest_limit(64).build().map_err(
+        |error| match error {
             regex::Error::CompiledTooBig(_) => "it is too large once compiled".into(),
             // The crate draws the pattern with a caret over several lines; its last line has the words.
             other => {
                 let text = other.to_string();
-                text.lines()
-                    .last()
-                    .unwrap_or("")
-                    .trim()
-                    .trim_start_matches("error: ")
-                    .to_owned()
+                text.lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_owned()
             }
-        })
+        },
+    )
 }
 
 type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -67,11 +56,7 @@ fn translate(pattern: &str) -> Result<String, String> {
     let mut rest = pattern.chars().peekable();
     let mut repeated = false;
     while let Some(character) = rest.next() {
-        let bounds = if character == '{' {
-            repetition(&rest)?
-        } else {
-            None
-        };
+        let bounds = if character == '{' { repetition(&rest)? } else { None };
         if bounds.is_some() || matches!(character, '*' | '+' | '?') {
             if repeated {
                 return Err(format!("{character} repeats a repetition"));
@@ -104,9 +89,7 @@ fn repetition(rest: &Characters<'_>) -> Result<Option<usize>, String> {
     let closed = rest.clone().nth(inside.len()) == Some('}');
     let (low, high) = inside.split_once(',').unwrap_or((&inside, ""));
     // Go takes no leading zeros: `a{01}` is five characters.
-    let digits = |text: &str| {
-        text.chars().all(|c| c.is_ascii_digit()) && (text.len() < 2 || !text.starts_with('0'))
-    };
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit()) && (text.len() < 2 || !text.starts_with('0'));
     if !closed || low.is_empty() || !digits(low) || !digits(high) {
         return Ok(None);
     }
@@ -120,18 +103,12 @@ fn repetition(rest: &Characters<'_>) -> Result<Option<usize>, String> {
 
 /// Passes a group's head `?…` on, when Go knows it.
 fn group(rest: &mut Characters<'_>, out: &mut String) -> Result<(), String> {
-    let head: String = rest
-        .clone()
-        .take_while(|c| !matches!(c, ':' | ')' | '>'))
-        .collect();
+    let head: String = rest.clone().take_while(|c| !matches!(c, ':' | ')' | '>')).collect();
     let flags = head.trim_start_matches('?');
     let named = flags.strip_prefix("P<").or_else(|| flags.strip_prefix('<'));
-    let is_name = named
-        .is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+    let is_name = named.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
     if !is_name && !flags.chars().all(|c| "imsU-".contains(c)) {
-        return Err(format!(
-            "({head} is not part of RE2, which has neither look-around nor back-references"
-        ));
+        return Err(format!("({head} is not part of RE2, which has neither look-around nor back-references"));
     }
     out.push('(');
     for _ in 0..head.chars().count() {
@@ -149,11 +126,7 @@ fn escape(rest: &mut Characters<'_>, out: &mut String) -> Result<(), String> {
         }
         Some(boundary @ ('b' | 'B')) => {
             rest.next();
-            out.push_str(if boundary == 'b' {
-                r"(?-u:\b)"
-            } else {
-                r"(?-u:\B)"
-            });
+            out.push_str(if boundary == 'b' { r"(?-u:\b)" } else { r"(?-u:\B)" });
         }
         Some(edge @ ('A' | 'z')) => {
             rest.next();
@@ -225,11 +198,7 @@ fn single(rest: &mut Characters<'_>) -> Result<char, String> {
                 rest.by_ref().take(2).collect()
             };
             let is_hex = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_hexdigit());
-            let code = if is_hex {
-                u32::from_str_radix(&digits, 16).ok()
-            } else {
-                None
-            };
+            let code = if is_hex { u32::from_str_radix(&digits, 16).ok() } else { None };
             code.ok_or_else(|| format!("\\x{digits} is no character"))?
         }
         Some(first @ '0'..='7') => {
@@ -241,9 +210,7 @@ fn single(rest: &mut Characters<'_>) -> Result<char, String> {
                 more += 1;
             }
             if first != '0' && more == 0 {
-                return Err(format!(
-                    "\\{first} would be a back-reference, which RE2 does not have"
-                ));
+                return Err(format!("\\{first} would be a back-reference, which RE2 does not have"));
             }
             code
         }
@@ -310,17 +277,15 @@ fn class(rest: &mut Characters<'_>, out: &mut String) -> Result<(), String> {
 /// Takes `[:name:]` when there is one.
 fn posix(rest: &mut Characters<'_>, out: &mut String) -> Result<bool, String> {
     const NAMES: [&str; 14] = [
-        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
-        "space", "upper", "word", "xdigit",
+        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+        "xdigit",
     ];
     let mut ahead = rest.clone();
     ahead.next();
     if ahead.next() != Some(':') {
         return Ok(false);
     }
-    let name: String = ahead
-        .take_while(|c| c.is_ascii_alphabetic() || *c == '^')
-        .collect();
+    let name: String = ahead.take_while(|c| c.is_ascii_alphabetic() || *c == '^').collect();
     let whole = format!("[:{name}:]");
     if !rest.clone().take(whole.len()).eq(whole.chars()) {
         return Ok(false);

@@ -36,28 +36,16 @@ pub(super) fn parse(entry: &str) -> Result<Vec<Matcher>, MatcherError> {
         let name_at = at;
         let (op_at, op) = lexer.next()?;
         let Token::Op(op) = op else {
-            return Err(MatcherError::new(
-                op_at,
-                "an operator is missing after the label name",
-                "write one of = != =~ !~",
-            ));
+            return Err(MatcherError::new(op_at, "an operator is missing after the label name", "write one of = != =~ !~"));
         };
         let (value_at, value) = lexer.next()?;
         let Token::Word(value) = value else {
             let mend = "write the value after the operator, or \"\" for an empty one";
-            return Err(MatcherError::new(
-                value_at,
-                "a value is missing after the operator",
-                mend,
-            ));
+            return Err(MatcherError::new(value_at, "a value is missing after the operator", mend));
         };
         if matchers.len() == MAX_MATCHERS {
             let message = format!("more than {MAX_MATCHERS} matchers in one entry");
-            return Err(MatcherError::new(
-                name_at,
-                message,
-                "join values of one label with a pattern such as a=~\"x|y\"",
-            ));
+            return Err(MatcherError::new(name_at, message, "join values of one label with a pattern such as a=~\"x|y\""));
         }
         matchers.push(Matcher::build(&name, op, &value, name_at, value_at)?);
         (at, token) = lexer.next()?;
@@ -65,46 +53,26 @@ pub(super) fn parse(entry: &str) -> Result<Vec<Matcher>, MatcherError> {
             Token::Comma => (at, token) = lexer.next()?,
             Token::Close | Token::End => break,
             _ => {
-                return Err(MatcherError::new(
-                    at,
-                    "a comma or the end was expected after the matcher",
-                    QUOTE_IT,
-                ));
+                return Err(MatcherError::new(at, "a comma or the end was expected after the matcher", QUOTE_IT));
             }
         }
         if !matches!(token, Token::Word(_) | Token::Close | Token::End) {
-            return Err(MatcherError::new(
-                at,
-                "a matcher or the end was expected after the comma",
-                "remove the extra character",
-            ));
+            return Err(MatcherError::new(at, "a matcher or the end was expected after the comma", "remove the extra character"));
         }
     }
     match (open, token) {
         (true, Token::Close) => match lexer.next()? {
             (_, Token::End) => Ok(matchers),
-            (at, _) => Err(MatcherError::new(
-                at,
-                "something follows the closing brace",
-                "end the entry at the brace",
-            )),
+            (at, _) => Err(MatcherError::new(at, "something follows the closing brace", "end the entry at the brace")),
         },
         (false, Token::End) => Ok(matchers),
-        (true, Token::End) => Err(MatcherError::new(
-            at,
-            "the closing brace is missing",
-            "close the entry with }",
-        )),
+        (true, Token::End) => Err(MatcherError::new(at, "the closing brace is missing", "close the entry with }")),
         (false, Token::Close) => Err(MatcherError::new(
             at,
             "a closing brace without an opening one",
             "put { at the start, or the value in double quotes",
         )),
-        (_, _) => Err(MatcherError::new(
-            at,
-            "a label name was expected",
-            "write matchers such as severity=\"critical\"",
-        )),
+        (_, _) => Err(MatcherError::new(at, "a label name was expected", "write matchers such as severity=\"critical\"")),
     }
 }
 
@@ -135,36 +103,20 @@ impl Lexer<'_> {
             ('!', Some('~')) => (2, Token::Op(Op::NotMatches)),
             ('!', _) => return Err(MatcherError::new(start, "! stands alone", "write != or !~")),
             ('"', _) => {
-                let length = quoted_length(trimmed).ok_or_else(|| {
-                    MatcherError::new(
-                        start,
-                        "the closing quote is missing",
-                        "close the value with \"",
-                    )
-                })?;
+                let length = quoted_length(trimmed)
+                    .ok_or_else(|| MatcherError::new(start, "the closing quote is missing", "close the value with \""))?;
                 let inner = trimmed.get(1..length - 1).unwrap_or("");
                 let text = unquote(inner).map_err(|(offset, message)| {
-                    MatcherError::new(
-                        start + 1 + offset,
-                        message,
-                        "write a backslash itself as \\\\",
-                    )
+                    MatcherError::new(start + 1 + offset, message, "write a backslash itself as \\\\")
                 })?;
                 (length, Token::Word(text))
             }
             (other, _) if is_reserved(other) => {
-                return Err(MatcherError::new(
-                    start,
-                    format!("{other} cannot stand here unquoted"),
-                    QUOTE_IT,
-                ));
+                return Err(MatcherError::new(start, format!("{other} cannot stand here unquoted"), QUOTE_IT));
             }
             _ => {
                 let length = trimmed.find(is_reserved).unwrap_or(trimmed.len());
-                (
-                    length,
-                    Token::Word(trimmed.get(..length).unwrap_or("").into()),
-                )
+                (length, Token::Word(trimmed.get(..length).unwrap_or("").into()))
             }
         };
         self.at = start + length;
@@ -227,10 +179,7 @@ fn unquote(inner: &str) -> Result<String, (usize, String)> {
         }
         let mut code = escape.to_digit(8).filter(|_| radix == 8).unwrap_or(0);
         for _ in 0..digits {
-            let digit = rest
-                .next()
-                .and_then(|(_, digit)| digit.to_digit(radix))
-                .ok_or_else(|| unknown(&escape.to_string()))?;
+            let digit = rest.next().and_then(|(_, digit)| digit.to_digit(radix)).ok_or_else(|| unknown(&escape.to_string()))?;
             code = code.saturating_mul(radix).saturating_add(digit);
         }
         if matches!(escape, 'u' | 'U') {
@@ -240,10 +189,5 @@ fn unquote(inner: &str) -> Result<String, (usize, String)> {
             bytes.push(u8::try_from(code).map_err(|_| unknown(&escape.to_string()))?);
         }
     }
-    String::from_utf8(bytes).map_err(|_| {
-        (
-            0,
-            "the quoted value is not UTF-8 once its escapes are read".into(),
-        )
-    })
+    String::from_utf8(bytes).map_err(|_| (0, "the quoted value is not UTF-8 once its escapes are read".into()))
 }

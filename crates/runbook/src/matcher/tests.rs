@@ -7,18 +7,12 @@ use proptest::prelude::*;
 type Parts<'a> = (&'a str, &'a str, &'a str);
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).into(), (*value).into()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
 fn parts(entry: &str) -> Vec<(String, &'static str, String)> {
     let matchers = Matcher::parse(entry).unwrap_or_else(|error| panic!("{entry}: {error}"));
-    matchers
-        .iter()
-        .map(|m| (m.name().to_owned(), m.op().as_str(), m.value().to_owned()))
-        .collect()
+    matchers.iter().map(|m| (m.name().to_owned(), m.op().as_str(), m.value().to_owned())).collect()
 }
 
 #[test]
@@ -42,27 +36,15 @@ fn entries_are_read_as_alertmanager_reads_them() {
         (r#"{"foo"="\U0001f642\u0041\101"}"#, &[("foo", "=", "🙂AA")]),
         (r#"{"foo"="a\tb"}"#, &[("foo", "=", "a\tb")]),
         (r#"foo="\"bar\"\n\\""#, &[("foo", "=", "\"bar\"\n\\")]),
-        (
-            "foo=bar,bar!=baz",
-            &[("foo", "=", "bar"), ("bar", "!=", "baz")],
-        ),
-        (
-            "{foo=\"bar\",bar!~\"baz\",}",
-            &[("foo", "=", "bar"), ("bar", "!~", "baz")],
-        ),
-        (
-            "severity=~warning|critical",
-            &[("severity", "=~", "warning|critical")],
-        ),
+        ("foo=bar,bar!=baz", &[("foo", "=", "bar"), ("bar", "!=", "baz")]),
+        ("{foo=\"bar\",bar!~\"baz\",}", &[("foo", "=", "bar"), ("bar", "!~", "baz")]),
+        ("severity=~warning|critical", &[("severity", "=~", "warning|critical")]),
         ("1foo=bar", &[("1foo", "=", "bar")]),
         ("a.b=c", &[("a.b", "=", "c")]),
         ("foo=\"\"", &[("foo", "=", "")]),
     ];
     for (entry, wanted) in table {
-        let wanted: Vec<_> = wanted
-            .iter()
-            .map(|(n, o, v)| ((*n).to_owned(), *o, (*v).to_owned()))
-            .collect();
+        let wanted: Vec<_> = wanted.iter().map(|(n, o, v)| ((*n).to_owned(), *o, (*v).to_owned())).collect();
         assert_eq!(parts(entry), wanted, "{entry}");
         assert_eq!(Matcher::read(entry).unwrap().warning, None, "{entry}");
     }
@@ -85,19 +67,11 @@ fn the_classic_grammar_is_the_fallback_and_says_so() {
     for (entry, name, value, advice) in table {
         let reading = Matcher::read(entry).unwrap_or_else(|error| panic!("{entry}: {error}"));
         assert_eq!(reading.matchers.len(), 1, "{entry}");
-        assert_eq!(
-            (reading.matchers[0].name(), reading.matchers[0].value()),
-            (name, value),
-            "{entry}"
-        );
+        assert_eq!((reading.matchers[0].name(), reading.matchers[0].value()), (name, value), "{entry}");
         let warning = reading.warning.unwrap();
         assert!(warning.ends_with(advice), "{entry}: {warning}");
         let followed = Matcher::read(advice).unwrap();
-        assert_eq!(
-            (followed.matchers, followed.warning),
-            (reading.matchers, None),
-            "{advice}"
-        );
+        assert_eq!((followed.matchers, followed.warning), (reading.matchers, None), "{advice}");
     }
 }
 
@@ -129,23 +103,10 @@ fn errors_have_a_place_and_a_mend() {
     for (entry, offset, word) in table {
         let error = Matcher::parse(entry).unwrap_err();
         assert_eq!(error.offset, offset, "{entry}: {error}");
-        assert!(
-            error.message.contains(word) && !error.mend.is_empty(),
-            "{entry}: {error}"
-        );
+        assert!(error.message.contains(word) && !error.mend.is_empty(), "{entry}: {error}");
     }
-    assert!(
-        Matcher::parse(&"a=b,".repeat(3000))
-            .unwrap_err()
-            .message
-            .contains("bytes")
-    );
-    assert!(
-        Matcher::parse(&"a=b,".repeat(65))
-            .unwrap_err()
-            .message
-            .contains("more than 64")
-    );
+    assert!(Matcher::parse(&"a=b,".repeat(3000)).unwrap_err().message.contains("bytes"));
+    assert!(Matcher::parse(&"a=b,".repeat(65)).unwrap_err().message.contains("more than 64"));
 }
 
 #[test]
@@ -171,11 +132,7 @@ fn a_missing_label_is_the_empty_string_and_patterns_are_anchored() {
         ("env=~\"(?i)PROD\"", true),
     ];
     for (entry, wanted) in table {
-        assert_eq!(
-            Matchers(Matcher::parse(entry).unwrap()).matches(&prod),
-            wanted,
-            "{entry}"
-        );
+        assert_eq!(Matchers(Matcher::parse(entry).unwrap()).matches(&prod), wanted, "{entry}");
     }
     assert!(Matcher::parse("zone!=eu").unwrap()[0].matches_absence());
     let newline = labels(&[("env", "a\nb")]);
@@ -185,21 +142,13 @@ fn a_missing_label_is_the_empty_string_and_patterns_are_anchored() {
 #[test]
 fn a_list_reports_every_bad_entry_and_serializes_as_written() {
     let errors = Matchers::parse(["a=b", "{", "c", "d=e"]).unwrap_err();
-    assert_eq!(
-        errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2]);
     let read: Matchers = serde_json::from_str(r#"["a=b, c=~\"d|e\"", "f!=g"]"#).unwrap();
     let json = serde_json::to_string(&read).unwrap();
     assert_eq!(json, r#"["a=\"b\"","c=~\"d|e\"","f!=\"g\""]"#);
     assert_eq!(serde_json::from_str::<Matchers>(&json).unwrap(), read);
-    let error = serde_json::from_str::<Matchers>(r#"["a", "}"]"#)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("entry 1") && error.contains("entry 2"),
-        "{error}"
-    );
+    let error = serde_json::from_str::<Matchers>(r#"["a", "}"]"#).unwrap_err().to_string();
+    assert!(error.contains("entry 1") && error.contains("entry 2"), "{error}");
 }
 
 proptest! {

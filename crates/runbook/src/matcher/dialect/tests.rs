@@ -65,14 +65,8 @@ fn patterns_mean_what_they_mean_to_go() {
         (r"[\]]", "]", true),
     ];
     for (pattern, text, wanted) in table {
-        let compiled =
-            compile(pattern, Anchoring::Whole).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-        assert_eq!(
-            compiled.is_match(text),
-            wanted,
-            "{pattern} on {text:?} as {}",
-            compiled.as_str()
-        );
+        let compiled = compile(pattern, Anchoring::Whole).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        assert_eq!(compiled.is_match(text), wanted, "{pattern} on {text:?} as {}", compiled.as_str());
     }
     assert!(compile("b", Anchoring::Anywhere).unwrap().is_match("abc"));
 }
@@ -111,25 +105,14 @@ fn what_go_refuses_is_refused_in_words() {
         r"\p{Nope}",
     ] {
         let error = compile(pattern, Anchoring::Whole).unwrap_err();
-        assert!(
-            !error.is_empty() && !error.contains('\n'),
-            "{pattern}: {error}"
-        );
+        assert!(!error.is_empty() && !error.contains('\n'), "{pattern}: {error}");
     }
 }
 
 #[test]
 fn size_is_bounded() {
-    assert!(
-        compile(&"a".repeat(MAX_PATTERN_BYTES + 1), Anchoring::Whole)
-            .unwrap_err()
-            .contains("bytes long")
-    );
-    assert!(
-        compile("((a{1000}){1000}){1000}", Anchoring::Whole)
-            .unwrap_err()
-            .contains("too large")
-    );
+    assert!(compile(&"a".repeat(MAX_PATTERN_BYTES + 1), Anchoring::Whole).unwrap_err().contains("bytes long"));
+    assert!(compile("((a{1000}){1000}){1000}", Anchoring::Whole).unwrap_err().contains("too large"));
     assert!(compile(&"(".repeat(2000), Anchoring::Whole).is_err());
 }
 

@@ -1,0 +1,331 @@
+//! The journal by itself, on the real SQLite store: one process, fencing, the pause inside the start, holds under many hands,
+//! what is heard again, what is kept and for how long, and what happens to a journal that is newer or damaged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::{AppendError, Chosen, Claim, Claimed, Filter, Heard, Journal, OpenError, Retention, Scope, StartRefused};
+use policy::{Case, Decision, History, Permit, decide};
+use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
+use runbook::book::{Configuration, Mode};
+use runbook::condition::Value;
+use runbook::finding::{Finding, Findings, Seen};
+use runbook::incident::{Aim, Event, How, Incident, Stage};
+use runbook::time::Stamp;
+use runbookd::engine::{Engine, Silent};
+use tokio::sync::watch;
+
+use crate::crash::stories::{by_a_person, configuration, effect, remedy, runbook, step, target};
+use crate::crash::world::{Behaviour, Outside, Rehearsal};
+
+const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);
+const LEASE: Duration = Duration::from_secs(60);
+
+fn one_runbook() -> Configuration {
+    configuration(vec![runbook("cure", Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])])])
+}
+
+fn chosen(runbook: &str) -> Chosen {
+    Chosen { runbook: runbook.to_owned(), target: target() }
+}
+
+fn alert(status: AlertStatus, starts_at: Stamp) -> Heard {
+    let labels = Labels::from([("alertname".to_owned(), "Rehearsed".to_owned())]);
+    let alert = Alert {
+        fingerprint: Fingerprint::of(&labels),
+        status,
+        labels,
+        annotations: Labels::new(),
+        starts_at,
+        generator_url: String::new(),
+    };
+    Heard { alert, chosen: Ok(chosen("cure")) }
+}
+
+async fn opened(configuration: &Configuration) -> (tempfile::TempDir, Journal) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).await.unwrap();
+    journal.adopt(configuration, NOW).await.unwrap();
+    (folder, journal)
+}
+
+async fn claim(journal: &Journal, now: Stamp) -> Box<Claim> {
+    match journal.claim(now, LEASE).await.unwrap() {
+        Claimed::Claim(claim) => claim,
+        other => panic!("nothing to claim: {other:?}"),
+    }
+}
+
+fn findings(at: Stamp) -> Findings {
+    let fields = BTreeMap::from([("broken".to_owned(), Value::Flag(true)), ("effects".to_owned(), Value::Number(0.0))]);
+    let finding = Finding { probe: "rehearsal.ledger".to_owned(), at, seen: Seen::Known { fields, subjects: vec![] } };
+    Findings { looks: BTreeMap::from([("ledger".to_owned(), finding)]) }
+}
+
+async fn look(journal: &Journal, claim: &mut Claim) {
+    journal.append(claim, NOW, &Event::Looked { findings: findings(NOW) }).await.unwrap();
+}
+
+/// The permit that policy gives for this incident.
+async fn permit(journal: &Journal, incident: &Incident, current: &Configuration) -> Permit {
+    let pause = journal.pause_for(&incident.runbook.name, &[target()], NOW).await.unwrap();
+    let findings = findings(NOW);
+    let history = History::default();
+    let case = Case {
+        incident,
+        aim: Aim::Do,
+        findings: &findings,
+        now: NOW,
+        current,
+        pause: &pause,
+        history: &history,
+        clock_doubted_until: None,
+        held_by: None,
+        ask_id: "ask",
+    };
+    match decide(&case).decision {
+        Decision::Act(permit) => permit,
+        other => panic!("no permit: {other:?}"),
+    }
+}
+
+/// Closes a claimed incident in a given way.
+async fn close(journal: &Journal, claim: &mut Claim, how: How, now: Stamp) {
+    let why = "for the test".to_owned();
+    journal.append(claim, now, &Event::Ending { how, why: why.clone(), gates: vec![] }).await.unwrap();
+    journal.append(claim, now, &Event::Closed { how, why }).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_process_has_a_state_directory() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    assert!(matches!(Journal::open(folder.path()).await, Err(OpenError::InUse(_))));
+    let beside = Journal::open_to_read(folder.path()).await.unwrap();
+    assert_eq!(beside.incidents(Filter::default()).await.unwrap().len(), 0);
+    drop((journal, beside));
+    Journal::open(folder.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_journal_is_refused_and_left_as_it_is() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    drop(journal);
+    let path = folder.path().join("journal.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Journal::open(folder.path()).await.err().unwrap();
+    assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_late_worker_cannot_write_or_start() {
+    let configuration = one_runbook();
+    let (_folder, journal) = opened(&configuration).await;
+    journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let mut late = claim(&journal, NOW).await;
+    look(&journal, &mut late).await;
+    let permit = permit(&journal, &late.incident, &configuration).await;
+    // Its lease runs out, and another has the incident by now.
+    let after = NOW.plus(LEASE).plus(Duration::from_millis(1));
+    let other = claim(&journal, after).await;
+    assert!(matches!(journal.append(&mut late, after, &Event::Stale { why: String::new() }).await, Err(AppendError::LeaseLost)));
+    assert!(matches!(journal.start(&mut late, permit, after).await, Err(StartRefused::LeaseLost)));
+    assert!(!journal.renew(&late, after, LEASE).await.unwrap());
+    assert!(journal.renew(&other, after, LEASE).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_pause_between_decision_and_start_makes_the_permit_void() {
+    let configuration = one_runbook();
+    let (folder, journal) = opened(&configuration).await;
+    journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let mut claimed = claim(&journal, NOW).await;
+    look(&journal, &mut claimed).await;
+    for scope in [Scope::All, Scope::Runbook("cure".to_owned()), Scope::Target(target())] {
+        let decided = permit(&journal, &claimed.incident, &configuration).await;
+        journal.pause(&scope, "drill", "a person", NOW, None).await.unwrap();
+        assert!(matches!(journal.start(&mut claimed, decided, NOW).await, Err(StartRefused::PauseChanged)), "{scope}");
+        assert!(journal.resume(&scope).await.unwrap());
+    }
+    // A pause that came and went since the decision makes it void, too.
+    let decided = permit(&journal, &claimed.incident, &configuration).await;
+    journal.pause(&Scope::All, "drill", "a person", NOW, None).await.unwrap();
+    journal.resume(&Scope::All).await.unwrap();
+    assert!(matches!(journal.start(&mut claimed, decided, NOW).await, Err(StartRefused::PauseChanged)));
+    // The file stops as well, without any write to the journal.
+    let decided = permit(&journal, &claimed.incident, &configuration).await;
+    std::fs::write(folder.path().join(journal::PAUSE_FILE), "drill").unwrap();
+    assert!(matches!(journal.start(&mut claimed, decided, NOW).await, Err(StartRefused::PauseChanged)));
+    std::fs::remove_file(folder.path().join(journal::PAUSE_FILE)).unwrap();
+    let decided = permit(&journal, &claimed.incident, &configuration).await;
+    journal.start(&mut claimed, decided, NOW).await.map(drop).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_starts_on_one_target_one_is_admitted() {
+    let name = |number: usize| format!("cure-{number:03}");
+    let books = (0..100).map(|number| runbook(&name(number), Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])]));
+    let configuration = configuration(books.collect());
+    let (_folder, journal) = opened(&configuration).await;
+    for number in 0..100 {
+        journal.open_incident(&chosen(&name(number)), by_a_person(), NOW).await.unwrap();
+    }
+    let mut ready = Vec::new();
+    for _ in 0..100 {
+        let mut claimed = claim(&journal, NOW).await;
+        look(&journal, &mut claimed).await;
+        let permit = permit(&journal, &claimed.incident, &configuration).await;
+        ready.push((claimed, permit));
+    }
+    let mut starts = tokio::task::JoinSet::new();
+    for (mut claimed, permit) in ready {
+        let journal = journal.clone();
+        starts.spawn(async move { journal.start(&mut claimed, permit, NOW).await.map(drop) });
+    }
+    let outcomes = starts.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(StartRefused::Held(_)))).count(), 99);
+}
+
+#[tokio::test]
+async fn what_is_heard_again_is_counted_and_what_is_new_opens() {
+    let (_folder, journal) = opened(&one_runbook()).await;
+    let firing = |starts_at| [alert(AlertStatus::Firing, starts_at)];
+    let resolved = [alert(AlertStatus::Resolved, NOW)];
+    let heard = journal.hear(&resolved, None, NOW).await.unwrap();
+    assert_eq!((heard.opened.len(), heard.resolved_unknown), (0, 1), "a resolved alert never starts anything");
+    let heard = journal.hear(&firing(NOW), None, NOW).await.unwrap();
+    assert_eq!(heard.opened.len(), 1);
+    let heard = journal.hear(&firing(NOW), None, NOW).await.unwrap();
+    assert_eq!((heard.opened.len(), heard.resent), (0, 1));
+    let events = journal.events(journal.incidents(Filter::default()).await.unwrap()[0].id).await.unwrap();
+    assert_eq!(events.len(), 1, "a re-send is a counter, not an event");
+    // A person has it: the same episode opens nothing for ever, a new episode does.
+    let mut claimed = claim(&journal, NOW).await;
+    close(&journal, &mut claimed, How::HandedOver, NOW).await;
+    let much_later = NOW.plus(Duration::from_secs(86_400));
+    assert_eq!(journal.hear(&firing(NOW), None, much_later).await.unwrap().opened.len(), 0);
+    let heard = journal.hear(&firing(much_later), None, much_later).await.unwrap();
+    assert_eq!(heard.opened.len(), 1);
+    // Cured: the same episode again right away is the same news; much later it is a fault of its own.
+    let mut claimed = claim(&journal, much_later).await;
+    close(&journal, &mut claimed, How::Cured, much_later).await;
+    assert_eq!(journal.hear(&firing(much_later), None, much_later.plus(Duration::from_secs(60))).await.unwrap().opened.len(), 0);
+    assert_eq!(journal.hear(&firing(much_later), None, much_later.plus(Duration::from_secs(600))).await.unwrap().opened.len(), 1);
+}
+
+#[tokio::test]
+async fn an_open_incident_keeps_its_runbook_when_the_configuration_changes() {
+    let (_folder, journal) = opened(&one_runbook()).await;
+    let id = journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let other = configuration(vec![runbook("cure", Mode::Observe, vec![remedy("another", vec![step(effect("z9"))])])]);
+    journal.adopt(&other, NOW).await.unwrap();
+    assert_eq!(journal.load(id).await.unwrap().runbook.remedies[0].name, "helps");
+}
+
+#[tokio::test]
+async fn stamps_never_go_back() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    let id = journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    drop(journal);
+    let journal = Journal::open(folder.path()).await.unwrap();
+    journal.adopt(&one_runbook(), NOW).await.unwrap();
+    let earlier = NOW.minus(Duration::from_secs(3_600));
+    journal.append_from_outside(id, earlier, &Event::Noted { by: "a person".to_owned(), words: "the clock was set back".to_owned() }).await.unwrap();
+    let stamps: Vec<Stamp> = journal.events(id).await.unwrap().iter().map(|recorded| recorded.at).collect();
+    assert_eq!(stamps, [NOW, NOW]);
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_never_overwrites() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("journal.db");
+    journal.backup(&path).await.unwrap();
+    assert!(journal.backup(&path).await.is_err());
+    let restored = Journal::open(copy.path()).await.unwrap();
+    assert_eq!(restored.incidents(Filter::default()).await.unwrap(), journal.incidents(Filter::default()).await.unwrap());
+    assert_eq!(restored.check().await.unwrap().complaints, Vec::<String>::new());
+    drop(folder);
+}
+
+#[tokio::test]
+async fn retention_takes_evidence_first_and_never_what_is_open_or_what_limits_need() {
+    let (_folder, journal) = opened(&one_runbook()).await;
+    let long_ago = NOW.minus(Duration::from_secs(500 * 86_400));
+    let old = journal.open_incident(&chosen("cure"), by_a_person(), long_ago).await.unwrap();
+    let mut claimed = claim(&journal, NOW).await;
+    journal.keep_evidence(old, "sessions", b"old", long_ago).await.unwrap();
+    close(&journal, &mut claimed, How::Cured, NOW).await;
+    let open = journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let body: Vec<u8> = (0..200_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let hash = journal.keep_evidence(open, "sessions", &body, NOW).await.unwrap();
+    assert_eq!(journal.evidence(&hash).await.unwrap().unwrap(), body);
+    // By age: the old evidence goes; both incidents are young (the first one closed now) or open.
+    let pruned = journal.prune(Retention { age: Duration::from_secs(400 * 86_400), bytes: u64::MAX }, NOW).await.unwrap();
+    assert_eq!((pruned.evidence, pruned.incidents), (1, 0));
+    // By size: all evidence goes before any incident, and a young closed one is still needed by limits.
+    let pruned = journal.prune(Retention { age: Duration::from_secs(400 * 86_400), bytes: 1 }, NOW).await.unwrap();
+    assert_eq!((pruned.evidence, pruned.incidents), (1, 0));
+    assert_eq!(journal.evidence(&hash).await.unwrap(), None);
+    // Much later the closed one goes, with everything of it; the open one stays whatever its age.
+    let later = NOW.plus(Duration::from_secs(401 * 86_400));
+    let pruned = journal.prune(Retention { age: Duration::from_secs(400 * 86_400), bytes: u64::MAX }, later).await.unwrap();
+    assert_eq!(pruned.incidents, 1);
+    assert!(journal.summary(old).await.unwrap().is_none());
+    assert!(journal.load(open).await.is_ok());
+    assert_eq!(journal.check().await.unwrap().complaints, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_unreadable_incident_goes_to_a_person_and_the_others_go_on() {
+    let books = ["bad", "good"].map(|name| runbook(name, Mode::Auto, vec![remedy("helps", vec![step(effect(name))])]));
+    let configuration = configuration(books.to_vec());
+    let (folder, journal) = opened(&configuration).await;
+    let bad = journal.open_incident(&chosen("bad"), by_a_person(), NOW).await.unwrap();
+    let good = journal.open_incident(&chosen("good"), by_a_person(), NOW).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::query("UPDATE events SET version = 7 WHERE incident = $1").bind(bad.0 as i64).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let outside = Outside::new(Behaviour { mended_by: vec!["good"], ..Behaviour::default() });
+    let (_keep, current) = watch::channel(Arc::new(configuration));
+    let engine = Engine::new(journal.clone(), Arc::new(Rehearsal::new(&outside, usize::MAX)), current, Arc::new(Silent));
+    let mut set_aside = 0;
+    for _ in 0..100 {
+        match engine.work_on_one().await.unwrap() {
+            Claimed::Unreadable { id, why } => {
+                assert_eq!(id, bad);
+                assert!(why.contains("newer release"), "{why}");
+                set_aside += 1;
+            }
+            Claimed::NothingBefore(None) => break,
+            Claimed::NothingBefore(Some(due)) => outside.set(due),
+            Claimed::Claim(_) => unreachable!("work_on_one gives claims back"),
+        }
+    }
+    assert_eq!(set_aside, 1, "it is set aside once and does not come due again");
+    let summary = journal.summary(bad).await.unwrap().unwrap();
+    assert!(summary.unreadable.is_some() && summary.closed.is_none());
+    assert!(matches!(journal.load(good).await.unwrap().stage, Stage::Closed { how: How::Cured, .. }));
+    let health = journal.check().await.unwrap();
+    assert_eq!(health.complaints.len(), 1, "{:?}", health.complaints);
+}
+
+#[tokio::test]
+async fn a_damaged_event_and_damaged_evidence_are_found() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    let id = journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    journal.keep_evidence(id, "sessions", b"evidence", NOW).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("UPDATE events SET body = '{}'; UPDATE evidence SET body = x'00'").execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    assert_eq!(journal.check().await.unwrap().complaints.len(), 2);
+}

@@ -60,9 +60,7 @@ impl Container {
     /// Whether it runs and, where it has a health check, the check passes.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.state == "running"
-            && !self.status.contains("unhealthy")
-            && !self.status.contains("health: starting")
+        self.state == "running" && !self.status.contains("unhealthy") && !self.status.contains("health: starting")
     }
 }
 
@@ -86,9 +84,7 @@ impl Estate {
         token::ensure(&estate.token_file())?;
         progress::step(&format!("starting estate {name}"), || {
             command::logged(
-                estate
-                    .compose()
-                    .args(["up", "--detach", "--no-build", "--remove-orphans"]),
+                estate.compose().args(["up", "--detach", "--no-build", "--remove-orphans"]),
                 &estate.directory.join("compose.log"),
             )
         })?;
@@ -104,8 +100,7 @@ impl Estate {
     /// As [`Estate::up`].
     pub fn for_test() -> Result<(Estate, std::fs::File)> {
         let turn = std::fs::File::create(paths::memory()?.join("test.turn"))?;
-        turn.lock()
-            .context("cannot wait for the turn on the estate")?;
+        turn.lock().context("cannot wait for the turn on the estate")?;
         Ok((Estate::up(TEST)?, turn))
     }
 
@@ -114,9 +109,8 @@ impl Estate {
     /// # Errors
     /// When no Engine answers (none is started).
     pub fn find(name: &str) -> Result<Estate> {
-        let engine = Engine::at(Path::new("/var/run/docker.sock")).context(
-            "no Docker Engine answers, so no estate runs; `cargo xtask estate up` starts both",
-        )?;
+        let engine = Engine::at(Path::new("/var/run/docker.sock"))
+            .context("no Docker Engine answers, so no estate runs; `cargo xtask estate up` starts both")?;
         Estate::prepare(name, engine)
     }
 
@@ -126,21 +120,11 @@ impl Estate {
     /// When the name cannot name a Compose project, or its directory cannot be made.
     pub fn prepare(name: &str, engine: Engine) -> Result<Estate> {
         let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if name.is_empty()
-            || !name.chars().all(valid)
-            || !name.starts_with(|c: char| c.is_ascii_lowercase())
-        {
-            bail!(
-                "an estate's name is lower-case letters, digits, '-' and '_', beginning with a letter: not {name:?}"
-            );
+        if name.is_empty() || !name.chars().all(valid) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+            bail!("an estate's name is lower-case letters, digits, '-' and '_', beginning with a letter: not {name:?}");
         }
         let directory = paths::make(paths::memory()?.join(name))?;
-        Ok(Estate {
-            name: name.to_owned(),
-            ports: Ports::remembered(name, &directory)?,
-            engine,
-            directory,
-        })
+        Ok(Estate { name: name.to_owned(), ports: Ports::remembered(name, &directory)?, engine, directory })
     }
 
     /// Its name: the Compose project, and the prefix of its containers' names.
@@ -207,21 +191,13 @@ impl Estate {
     /// When the Engine does not answer.
     pub fn containers(&self) -> Result<Vec<Container>> {
         let filter = format!("label=com.docker.compose.project={}", self.name);
-        let format =
-            "{{.Names}}\t{{.Label \"com.docker.compose.service\"}}\t{{.State}}\t{{.Status}}";
-        let text = self
-            .engine
-            .run(&["ps", "--all", "--filter", &filter, "--format", format])?;
+        let format = "{{.Names}}\t{{.Label \"com.docker.compose.service\"}}\t{{.State}}\t{{.Status}}";
+        let text = self.engine.run(&["ps", "--all", "--filter", &filter, "--format", format])?;
         Ok(text
             .lines()
             .filter_map(|line| {
                 let mut words = line.split('\t').map(str::to_owned);
-                Some(Container {
-                    name: words.next()?,
-                    service: words.next()?,
-                    state: words.next()?,
-                    status: words.next()?,
-                })
+                Some(Container { name: words.next()?, service: words.next()?, state: words.next()?, status: words.next()? })
             })
             .collect())
     }
@@ -232,8 +208,7 @@ impl Estate {
     /// With what it printed when it fails.
     pub fn exec(&self, service: &str, argv: &[&str]) -> Result<String> {
         let container = self.container(service);
-        self.engine
-            .run(&[&["exec", container.as_str()], argv].concat())
+        self.engine.run(&[&["exec", container.as_str()], argv].concat())
     }
 
     /// All that a service has logged since its container was made.
@@ -244,10 +219,7 @@ impl Estate {
         let container = self.container(service);
         let done = command::finish(self.engine.docker().args(["logs", &container]))?;
         if !done.status.success() {
-            bail!(
-                "no log of {container}: {}",
-                String::from_utf8_lossy(&done.stderr)
-            );
+            bail!("no log of {container}: {}", String::from_utf8_lossy(&done.stderr));
         }
         let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
         Ok(text.into_owned())
@@ -260,10 +232,7 @@ impl Estate {
     pub fn alerts(&self) -> Result<Vec<Value>> {
         let url = format!("{}/api/v1/alerts", self.url("PORT_PROMETHEUS")?);
         let answer = Request::get(&url).send()?.ok()?.json()?;
-        Ok(answer["data"]["alerts"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default())
+        Ok(answer["data"]["alerts"].as_array().cloned().unwrap_or_default())
     }
 
     /// A page of metrics or the like behind one of its ports.
@@ -271,10 +240,7 @@ impl Estate {
     /// # Errors
     /// When it does not answer with 2xx.
     pub fn page(&self, variable: &str, path: &str) -> Result<String> {
-        Ok(Request::get(&format!("{}{path}", self.url(variable)?))
-            .send()?
-            .ok()?
-            .text())
+        Ok(Request::get(&format!("{}{path}", self.url(variable)?)).send()?.ok()?.text())
     }
 
     /// Takes it down: its containers, networks and data. Its directory stays, without the note that it is up.
@@ -285,8 +251,7 @@ impl Estate {
         let _ = std::fs::remove_file(self.directory.join("up"));
         progress::step(&format!("taking estate {} down", self.name), || {
             let orderly = command::logged(
-                self.compose()
-                    .args(["down", "--volumes", "--remove-orphans", "--timeout", "3"]),
+                self.compose().args(["down", "--volumes", "--remove-orphans", "--timeout", "3"]),
                 &self.directory.join("compose.log"),
             );
             if orderly.is_err() || !self.containers()?.is_empty() {
@@ -308,11 +273,8 @@ impl Estate {
             .env("DRILL", "1")
             .env("RUNBOOKD_TOKEN_FILE", self.token_file())
             .env("ENGINE_SOCKET", self.engine.socket())
-            .envs(
-                self.ports
-                    .all()
-                    .map(|(name, port)| (name, port.to_string())),
-            );
+            .env("MOUNTED", build::mounted().unwrap_or_default())
+            .envs(self.ports.all().map(|(name, port)| (name, port.to_string())));
         command
     }
 
@@ -335,11 +297,8 @@ impl Estate {
         let mut told = clock::now();
         let answer = clock::wait_for("every service to be healthy", HEALTHY_WITHIN, || {
             let containers = self.containers()?;
-            let waiting: Vec<&str> = containers
-                .iter()
-                .filter(|container| !container.is_whole())
-                .map(|container| container.service.as_str())
-                .collect();
+            let waiting: Vec<&str> =
+                containers.iter().filter(|container| !container.is_whole()).map(|container| container.service.as_str()).collect();
             if waiting.is_empty() && !containers.is_empty() {
                 return Ok(Some(()));
             }
@@ -358,12 +317,7 @@ impl Estate {
                 .filter(|container| !container.is_whole())
                 .map(|container| {
                     let log = self.log(&container.service).unwrap_or_default();
-                    format!(
-                        "{}: {}\n{}",
-                        container.name,
-                        container.status,
-                        command::last_lines(&log, 10)
-                    )
+                    format!("{}: {}\n{}", container.name, container.status, command::last_lines(&log, 10))
                 })
                 .collect();
             ill.join("\n")
@@ -375,25 +329,17 @@ impl Estate {
         if self.directory.join("up").exists() || self.containers()?.is_empty() {
             return Ok(());
         }
-        progress::step("removing what a run before left of this estate", || {
-            self.remove_by_label()
-        })
+        progress::step("removing what a run before left of this estate", || self.remove_by_label())
     }
 
     fn remove_by_label(&self) -> Result<()> {
         let filter = format!("label=com.docker.compose.project={}", self.name);
         for (kind, list, remove) in [
-            (
-                "container",
-                &["ls", "--all"][..],
-                &["rm", "--force", "--volumes"][..],
-            ),
+            ("container", &["ls", "--all"][..], &["rm", "--force", "--volumes"][..]),
             ("network", &["ls"][..], &["rm"][..]),
             ("volume", &["ls"][..], &["rm", "--force"][..]),
         ] {
-            let found = self
-                .engine
-                .run(&[&[kind], list, &["--quiet", "--filter", filter.as_str()]].concat())?;
+            let found = self.engine.run(&[&[kind], list, &["--quiet", "--filter", filter.as_str()]].concat())?;
             let found: Vec<&str> = found.split_whitespace().collect();
             if !found.is_empty() {
                 self.engine.run(&[&[kind], remove, &found].concat())?;

@@ -76,6 +76,7 @@ fn installed(name: &str) -> bool {
         "docker.io" => "dockerd",
         "postgresql-15" => "postgres",
         "prometheus-alertmanager" => "alertmanager",
+        "systemd" => "systemd-analyze",
         other => other,
     };
     command::find(program).is_some()

@@ -20,7 +20,7 @@ use crate::{command, engine, estate, licences, packages, paths, progress};
 /// # Errors
 /// When something that the tests need cannot be had, or a check before the tests fails.
 pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
-    let needs = if unit { None } else { Some(prepare()) };
+    let needs = if unit { None } else { Some(prepare(filters.is_empty())) };
     let checked = check(filters.is_empty());
     // The tests are built even when a check failed, so that one run tells all; the build is of use the next time.
     let built = progress::step("building the tests", || build(unit));
@@ -36,13 +36,18 @@ pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     tests(filters, unit)
 }
 
-/// Servers, Engine and images, beside the build.
-fn prepare() -> JoinHandle<Result<()>> {
-    std::thread::spawn(|| {
+/// Servers, Engine and images, beside the build; and the estate where all tests are run, so that none of them is blamed for the
+/// time that its start takes.
+fn prepare(all: bool) -> JoinHandle<Result<()>> {
+    std::thread::spawn(move || {
         packages::ensure(packages::SERVERS)?;
         let engine = engine::ensure()?;
         estate::ensure_images(&engine)?;
-        engine::ensure_tiny(&engine)
+        engine::ensure_tiny(&engine)?;
+        if all {
+            estate::Estate::up(estate::TEST)?;
+        }
+        Ok(())
     })
 }
 

@@ -18,10 +18,7 @@ use crate::{command, paths, progress};
 /// # Errors
 /// When the base image can be neither pulled nor made, or a build fails.
 pub fn ensure_images(engine: &Engine) -> Result<()> {
-    let note = paths::memory()?.join(format!(
-        "images{}",
-        engine.socket().display().to_string().replace('/', "-")
-    ));
+    let note = paths::memory()?.join(format!("images{}", engine.socket().display().to_string().replace('/', "-")));
     let now = fingerprint()?;
     let estate = Estate::prepare(DEFAULT, engine.clone())?;
     let images = images()?;
@@ -30,10 +27,7 @@ pub fn ensure_images(engine: &Engine) -> Result<()> {
         return Ok(());
     }
     ensure_base(engine)?;
-    let step = format!(
-        "building the estate's images ({} of them, minutes when new)",
-        images.len()
-    );
+    let step = format!("building the estate's images ({} of them, minutes when new)", images.len());
     let log = paths::memory()?.join("build.log");
     progress::step_with_log(&step, &log, || {
         command::logged(estate.compose().arg("build"), &log)
@@ -45,8 +39,7 @@ pub fn ensure_images(engine: &Engine) -> Result<()> {
 
 /// The images that the Compose file builds, those of profiles left out.
 fn images() -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(paths::root().join("docker-compose.yml"))
-        .context("cannot read docker-compose.yml")?;
+    let text = std::fs::read_to_string(paths::root().join("docker-compose.yml")).context("cannot read docker-compose.yml")?;
     Ok(text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("image: runbookd-estate-"))
@@ -59,6 +52,15 @@ pub(super) fn fingerprint() -> Result<String> {
     let mut hasher = DefaultHasher::new();
     paths::root().hash(&mut hasher);
     for part in ["docker-compose.yml", "deploy"] {
+        add(&paths::root().join(part), &mut hasher)?;
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// Changes whenever a file changes that Prometheus or Alertmanager reads once, at its start.
+pub(super) fn mounted() -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for part in ["deploy/prometheus", "deploy/alertmanager", "deploy/estate/monitoring/prometheus.yml"] {
         add(&paths::root().join(part), &mut hasher)?;
     }
     Ok(format!("{:016x}", hasher.finish()))
@@ -78,9 +80,7 @@ fn add(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
         return Ok(());
     }
     path.hash(hasher);
-    std::fs::read(path)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .hash(hasher);
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.hash(hasher);
     Ok(())
 }
 
@@ -91,10 +91,8 @@ mod tests {
     #[test]
     fn the_images_are_read_from_the_compose_file() {
         let images = images().unwrap();
-        assert!(
-            images.contains(&"runbookd-estate-postgres".to_owned()),
-            "{images:?}"
-        );
+        assert!(images.contains(&"runbookd-estate-postgres".to_owned()), "{images:?}");
         assert_eq!(fingerprint().unwrap(), fingerprint().unwrap());
+        assert_eq!(mounted().unwrap(), mounted().unwrap());
     }
 }

@@ -17,8 +17,5 @@ pub fn run(name: &str) -> Result<()> {
     if name == "intake" {
         return intake::run();
     }
-    bail!(
-        "there is no benchmark {name:?}; there are: {}",
-        NAMES.join(", ")
-    )
+    bail!("there is no benchmark {name:?}; there are: {}", NAMES.join(", "))
 }

@@ -36,7 +36,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
             estate: name.to_owned(),
             once: arguments.once,
             observe_only: std::env::var_os(demo::NO_OP).is_some(),
-            program: None,
+            program: std::env::var_os(demo::PROGRAM).map(Into::into),
         })?)),
         ["test", filters @ ..] => test::run(filters, arguments.unit),
         ["estate", "up"] => {
@@ -103,10 +103,7 @@ fn switch(name: &str, fault: &str, fire: Fire) -> Result<ExitCode> {
         Fire::Break => ("on", "fires soon"),
         Fire::Mend => ("off", "resolves soon"),
     };
-    progress::say(format_args!(
-        "{} is {word}: {} {then}",
-        fault.name, fault.alert
-    ));
+    progress::say(format_args!("{} is {word}: {} {then}", fault.name, fault.alert));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,10 +111,7 @@ fn switch(name: &str, fault: &str, fire: Fire) -> Result<ExitCode> {
 fn tell_status(estate: &Estate) -> Result<ExitCode> {
     let containers = estate.containers()?;
     if containers.is_empty() {
-        progress::show(format_args!(
-            "estate {} is not up; `cargo xtask estate up` brings it up",
-            estate.name()
-        ));
+        progress::show(format_args!("estate {} is not up; `cargo xtask estate up` brings it up", estate.name()));
         return Ok(ExitCode::FAILURE);
     }
     for container in &containers {
@@ -132,10 +126,7 @@ fn tell_status(estate: &Estate) -> Result<ExitCode> {
         Ok(alerts) => {
             progress::show("");
             for alert in alerts {
-                progress::show(format_args!(
-                    "alert {} is {}",
-                    alert["labels"]["alertname"], alert["state"]
-                ));
+                progress::show(format_args!("alert {} is {}", alert["labels"]["alertname"], alert["state"]));
             }
         }
         Err(error) => progress::show(format_args!("\nPrometheus does not answer: {error:#}")),
@@ -143,10 +134,7 @@ fn tell_status(estate: &Estate) -> Result<ExitCode> {
     if let Ok(faults) = Fault::all() {
         progress::show(format_args!("\nfaults (cargo xtask estate break FAULT):"));
         for fault in faults {
-            progress::show(format_args!(
-                "  {:<24} -> {} {}",
-                fault.name, fault.alert, fault.summary
-            ));
+            progress::show(format_args!("  {:<24} -> {} {}", fault.name, fault.alert, fault.summary));
         }
     }
     let whole = containers.iter().all(estate::Container::is_whole);
@@ -154,11 +142,7 @@ fn tell_status(estate: &Estate) -> Result<ExitCode> {
 }
 
 fn code(well: bool) -> ExitCode {
-    if well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]
@@ -166,40 +150,22 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Arguments> {
-        Arguments::read(
-            &line
-                .split_whitespace()
-                .map(String::from)
-                .collect::<Vec<_>>(),
-        )
+        Arguments::read(&line.split_whitespace().map(String::from).collect::<Vec<_>>())
     }
 
     #[test]
     fn options_stand_anywhere() {
-        let expected = Arguments {
-            words: vec!["demo".into()],
-            name: Some("b".into()),
-            once: true,
-            unit: false,
-        };
+        let expected = Arguments { words: vec!["demo".into()], name: Some("b".into()), once: true, unit: false };
         assert_eq!(read("demo --once --name b").unwrap(), expected);
         assert_eq!(read("--name=b --once demo").unwrap(), expected);
     }
 
     #[test]
     fn mistakes_are_answered_with_the_usage() {
-        assert!(
-            read("demo --twice")
-                .unwrap_err()
-                .to_string()
-                .contains("--twice")
-        );
+        assert!(read("demo --twice").unwrap_err().to_string().contains("--twice"));
         assert!(read("demo --name").is_err());
         let error = run(&["fly".into()]).unwrap_err().to_string();
-        assert!(
-            error.contains("fly") && error.contains("cargo xtask COMMAND"),
-            "{error}"
-        );
+        assert!(error.contains("fly") && error.contains("cargo xtask COMMAND"), "{error}");
         assert!(run(&["bench".into(), "fly".into()]).is_err());
     }
 }

@@ -9,24 +9,16 @@ use anyhow::{Result, bail};
 
 /// The monotonic clock, now.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "automation waits for real processes; this is its only reading of the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "automation waits for real processes; this is its only reading of the clock")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
 /// Milliseconds since the epoch, as the servers' logs and runbookd's journal count them.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what servers say happened is compared with when it was brought about"
-)]
+#[expect(clippy::disallowed_methods, reason = "what servers say happened is compared with when it was brought about")]
 pub fn wall_millis() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -34,11 +26,7 @@ pub fn wall_millis() -> i64 {
 ///
 /// # Errors
 /// The first error of `look`, or, once `limit` is over, one that says what was waited for.
-pub fn wait_for<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = now();
     loop {
         if let Some(found) = look()? {
@@ -55,11 +43,7 @@ pub fn wait_for<T>(
 ///
 /// # Errors
 /// Once `limit` is over, what was waited for and the last error seen.
-pub fn retry_for<T>(
-    what: &str,
-    limit: Duration,
-    mut attempt: impl FnMut() -> Result<T>,
-) -> Result<T> {
+pub fn retry_for<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = now();
     loop {
         match attempt() {

@@ -36,10 +36,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// # Errors
 /// Only when it cannot be started.
 pub fn finish(command: &mut Command) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", line(command)))
+    command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", line(command)))
 }
 
 /// Whether it can be started and ends with code 0; what it prints is thrown away.
@@ -61,12 +58,7 @@ pub fn logged(command: &mut Command, log: &Path) -> Result<()> {
         .with_context(|| format!("cannot start {}", line(command)))?;
     if !status.success() {
         let text = std::fs::read_to_string(log).unwrap_or_default();
-        bail!(
-            "{} ended with {status}; the end of {}:\n{}",
-            line(command),
-            log.display(),
-            last_lines(&text, TAIL)
-        );
+        bail!("{} ended with {status}; the end of {}:\n{}", line(command), log.display(), last_lines(&text, TAIL));
     }
     Ok(())
 }
@@ -83,14 +75,9 @@ pub fn shown(command: &mut Command) -> Result<(bool, String)> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", line(command)))?;
-    let errors = child
-        .stderr
-        .take()
-        .map(|pipe| std::thread::spawn(move || copy(pipe)));
+    let errors = child.stderr.take().map(|pipe| std::thread::spawn(move || copy(pipe)));
     let text = child.stdout.take().map(copy).unwrap_or_default();
-    let told = errors
-        .and_then(|thread| thread.join().ok())
-        .unwrap_or_default();
+    let told = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
     let status = child.wait().context("cannot wait for a child process")?;
     Ok((status.success(), text + &told))
 }
@@ -107,10 +94,7 @@ pub fn shown_until(command: &mut Command, mark: &str) -> Result<(bool, String)> 
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", line(command)))?;
-    let shown = child
-        .stdout
-        .take()
-        .map(|pipe| std::thread::spawn(move || copy(pipe)));
+    let shown = child.stdout.take().map(|pipe| std::thread::spawn(move || copy(pipe)));
     let mut held = String::new();
     if let Some(pipe) = child.stderr.take() {
         lines(pipe, |bytes| {
@@ -142,10 +126,7 @@ fn copy(pipe: impl Read) -> String {
 fn lines(pipe: impl Read, mut each: impl FnMut(&[u8])) {
     let mut reader = BufReader::new(pipe);
     let mut bytes = Vec::new();
-    while reader
-        .read_until(b'\n', &mut bytes)
-        .is_ok_and(|read| read > 0)
-    {
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
         each(&bytes);
         bytes.clear();
     }
@@ -172,11 +153,7 @@ pub fn line(command: &Command) -> String {
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(count);
-    lines
-        .iter()
-        .skip(from)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    lines.iter().skip(from).map(|line| format!("{line}\n")).collect()
 }
 
 /// Where a program of that name is on the search path (and in the directories that Debian keeps for root).
@@ -203,10 +180,7 @@ mod tests {
     #[test]
     fn a_failure_repeats_what_the_program_said() {
         let error = output(Command::new("ls").arg("/there/is/no/such/place")).unwrap_err();
-        assert!(
-            error.to_string().contains("/there/is/no/such/place"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("/there/is/no/such/place"), "{error}");
         assert_eq!(output(Command::new("echo").arg("a b")).unwrap(), "a b\n");
     }
 

@@ -32,6 +32,9 @@ const SLACK_TOKEN: &str = "xoxb-demo";
 /// When this variable is set, runbookd may only observe: the cure is a no-op, and the demo must fail.
 pub const NO_OP: &str = "RUNBOOKD_DEMO_NOOP";
 
+/// When this variable is set, it names the program to be shown; nothing is built then.
+pub const PROGRAM: &str = "RUNBOOKD_DEMO_PROGRAM";
+
 /// What kind of demo it is.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -56,10 +59,7 @@ pub fn run(settings: &Settings) -> Result<bool> {
         Some(program) => Ok(program.clone()),
         None => progress::step("building runbookd", build),
     };
-    let estate = coming
-        .join()
-        .ok()
-        .context("the thread that starts the estate died")??;
+    let estate = coming.join().ok().context("the thread that starts the estate died")??;
     let program = program?;
 
     let slack = slack::StandIn::start(SLACK_TOKEN)?;
@@ -74,25 +74,12 @@ pub fn run(settings: &Settings) -> Result<bool> {
     for line in &proof.lines {
         progress::show(format_args!("  {line}"));
     }
-    if let Some(message) = slack.messages().first() {
-        progress::show(format_args!(
-            "\nWhat people read in {} (kept current, {} updates):\n",
-            message.channel, message.updates
-        ));
-        message
-            .text
-            .lines()
-            .for_each(|line| progress::show(format_args!("  | {line}")));
-    }
+    read_by_people(&slack);
     progress::show("");
     if once {
         progress::say(format_args!(
             "the estate stays up for the next time; `cargo xtask estate down{}` ends it",
-            if settings.estate == crate::estate::DEFAULT {
-                String::new()
-            } else {
-                format!(" --name {}", settings.estate)
-            }
+            if settings.estate == crate::estate::DEFAULT { String::new() } else { format!(" --name {}", settings.estate) }
         ));
     } else if proof.holds {
         stay::stay(&estate, &daemon, &slack)?;
@@ -108,12 +95,29 @@ pub fn run(settings: &Settings) -> Result<bool> {
     Ok(proof.holds)
 }
 
+/// The message about the incident as it stands now, and the last one in its thread: the report.
+fn read_by_people(slack: &slack::StandIn) {
+    let messages = slack.messages();
+    let Some(first) = messages.first() else {
+        return;
+    };
+    let report = messages.iter().rfind(|message| message.thread_ts.is_some());
+    let place = format!("in {}, kept current by {} updates", first.channel, first.updates);
+    for (place, message) in [(place, Some(first)), ("in its thread, at the end".to_owned(), report)] {
+        let Some(message) = message else {
+            continue;
+        };
+        progress::show(format_args!("\nWhat people read {place}:"));
+        for line in message.shown.lines() {
+            progress::show(format_args!("  | {line}"));
+        }
+    }
+}
+
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build
-        .current_dir(paths::root())
-        .args(["build", "--package", "runbookd", "--quiet"]);
+    build.current_dir(paths::root()).args(["build", "--package", "runbookd", "--quiet"]);
     let (well, _) = command::shown(&mut build)?;
     anyhow::ensure!(well, "runbookd does not build; what cargo said is above");
     Ok(paths::target().join("debug/runbookd"))
@@ -123,25 +127,19 @@ fn build() -> Result<PathBuf> {
 fn quiet(estate: &Estate, fault: &Fault) -> Result<()> {
     fault.switch(estate, Fire::Mend)?;
     progress::step("waiting until the estate is quiet", || {
-        clock::wait_for(
-            "the alerts of earlier faults to end",
-            Duration::from_secs(60),
-            || {
-                let alerts = estate.alerts()?;
-                let active = alerts
-                    .iter()
-                    .any(|alert| alert["labels"]["alertname"] == fault.alert.as_str());
-                Ok((!active).then_some(()))
-            },
-        )
+        clock::wait_for("the alerts of earlier faults to end", Duration::from_secs(60), || {
+            let alerts = estate.alerts()?;
+            let active = alerts.iter().any(|alert| alert["labels"]["alertname"] == fault.alert.as_str());
+            Ok((!active).then_some(()))
+        })
     })
 }
 
 fn show(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn, fault: &Fault) -> Result<Proof> {
-    let before = Before::look(estate)?;
+    let mut before = Before::look(estate)?;
     let mut timeline = timeline::Timeline::begin(fault);
     fault.switch(estate, Fire::Break)?;
     timeline.fault_is_on();
-    let story = timeline.follow(estate, daemon, slack, &before)?;
+    let story = timeline.follow(estate, daemon, slack, &mut before)?;
     proof::look(estate, fault, &before, &story)
 }

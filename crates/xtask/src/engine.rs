@@ -39,13 +39,7 @@ impl Engine {
         let host = host_of(socket);
         let client = command::find_all("docker")
             .into_iter()
-            .find(|client| {
-                command::succeeds(
-                    Command::new(client)
-                        .env("DOCKER_HOST", &host)
-                        .arg("version"),
-                )
-            })
+            .find(|client| command::succeeds(Command::new(client).env("DOCKER_HOST", &host).arg("version")))
             .with_context(|| {
                 format!(
                     "an Engine answers at {}, but no docker command line on the search path can \
@@ -54,11 +48,7 @@ impl Engine {
                 )
             })?;
         let compose = compose(&client)?;
-        Ok(Engine {
-            socket: socket.to_path_buf(),
-            client,
-            compose,
-        })
+        Ok(Engine { socket: socket.to_path_buf(), client, compose })
     }
 
     /// Its Unix socket.
@@ -77,9 +67,7 @@ impl Engine {
     #[must_use]
     pub fn docker(&self) -> Command {
         let mut command = Command::new(&self.client);
-        command
-            .env("DOCKER_HOST", self.host())
-            .env_remove("DOCKER_CONTEXT");
+        command.env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT");
         command
     }
 
@@ -87,16 +75,8 @@ impl Engine {
     #[must_use]
     pub fn compose(&self) -> Command {
         let mut words = self.compose.iter();
-        let mut command = Command::new(
-            words
-                .next()
-                .map_or(Path::new("docker-compose"), |word| word),
-        );
-        command
-            .args(words)
-            .env("DOCKER_HOST", self.host())
-            .env_remove("DOCKER_CONTEXT")
-            .env("COMPOSE_HTTP_TIMEOUT", "300");
+        let mut command = Command::new(words.next().map_or(Path::new("docker-compose"), |word| word));
+        command.args(words).env("DOCKER_HOST", self.host()).env_remove("DOCKER_CONTEXT").env("COMPOSE_HTTP_TIMEOUT", "300");
         command
     }
 
@@ -105,9 +85,7 @@ impl Engine {
     /// # Errors
     /// With what it printed when it fails.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
-        Ok(command::output(self.docker().args(arguments))?
-            .trim_end()
-            .to_owned())
+        Ok(command::output(self.docker().args(arguments))?.trim_end().to_owned())
     }
 
     /// Whether it has an image of that name.
@@ -122,10 +100,7 @@ impl Engine {
 /// # Errors
 /// When nothing listens, or what listens does not answer as an Engine does.
 pub fn ping(socket: &Path) -> Result<()> {
-    let answer = Request::get("http://localhost/_ping")
-        .deadline(Duration::from_secs(5))
-        .send_unix(socket)?
-        .ok()?;
+    let answer = Request::get("http://localhost/_ping").deadline(Duration::from_secs(5)).send_unix(socket)?.ok()?;
     if answer.text() != "OK" {
         bail!("what listens at {} is no Engine", socket.display());
     }

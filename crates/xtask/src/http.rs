@@ -132,12 +132,7 @@ impl Request {
     /// When the server cannot be reached, does not answer in time, or answers something that is not HTTP.
     pub fn send(&self) -> Result<Answer> {
         let told = || format!("{} http://{}{}", self.method, self.host, self.path);
-        let address = self
-            .host
-            .to_socket_addrs()
-            .with_context(told)?
-            .next()
-            .with_context(told)?;
+        let address = self.host.to_socket_addrs().with_context(told)?.next().with_context(told)?;
         let stream = TcpStream::connect_timeout(&address, self.deadline).with_context(told)?;
         stream.set_read_timeout(Some(self.deadline))?;
         stream.set_write_timeout(Some(self.deadline))?;
@@ -157,10 +152,7 @@ impl Request {
     }
 
     fn exchange(&self, mut stream: impl Read + Write) -> Result<Answer> {
-        let mut head = format!(
-            "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
-            self.method, self.path, self.host
-        );
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.method, self.path, self.host);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -186,20 +178,11 @@ impl Request {
 }
 
 fn parse(bytes: &[u8]) -> Result<Answer> {
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .context("the answer ends within its head")?;
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").context("the answer ends within its head")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let status = head
-        .split_whitespace()
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .context("the answer is not HTTP")?;
+    let status = head.split_whitespace().nth(1).and_then(|word| word.parse().ok()).context("the answer is not HTTP")?;
     let raw = &bytes[end + 4..];
-    let chunked = head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked");
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if chunked { joined(raw)? } else { raw.to_vec() };
     Ok(Answer { status, head, body })
 }
@@ -207,10 +190,7 @@ fn parse(bytes: &[u8]) -> Result<Answer> {
 fn joined(mut raw: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = raw
-            .windows(2)
-            .position(|window| window == b"\r\n")
-            .context("the answer ends within a chunk")?;
+        let line = raw.windows(2).position(|window| window == b"\r\n").context("the answer ends within a chunk")?;
         let size = std::str::from_utf8(&raw[..line])?;
         let size = size.split(';').next().unwrap_or_default().trim();
         let size = usize::from_str_radix(size, 16).context("a chunk without a size")?;
@@ -229,10 +209,7 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let answer = parse(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
-        )
-        .unwrap();
+        let answer = parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n").unwrap();
         assert_eq!(answer.text(), "abcde");
     }
 

@@ -33,16 +33,10 @@ pub const ALLOWED: &[&str] = &[
 /// Each crate whose licence is not allowed, all at once.
 pub fn check() -> Result<usize> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let text = command::output(Command::new(cargo).current_dir(paths::root()).args([
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-    ]))?;
+    let text =
+        command::output(Command::new(cargo).current_dir(paths::root()).args(["metadata", "--format-version", "1", "--locked"]))?;
     let metadata: Value = serde_json::from_str(&text).context("cargo metadata prints no JSON")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let mut wrong = Vec::new();
     for package in packages {
         let expression = package["license"].as_str().unwrap_or_default();
@@ -52,10 +46,7 @@ pub fn check() -> Result<usize> {
         }
     }
     if !wrong.is_empty() {
-        bail!(
-            "licences that are not on the list in xtask's licences.rs:\n{}",
-            wrong.join("\n")
-        );
+        bail!("licences that are not on the list in xtask's licences.rs:\n{}", wrong.join("\n"));
     }
     Ok(packages.len())
 }
@@ -64,15 +55,9 @@ pub fn check() -> Result<usize> {
 #[must_use]
 pub fn allows(expression: &str) -> bool {
     // Older crates write "MIT/Apache-2.0" for OR.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        words: &words,
-        at: 0,
-    };
+    let mut reader = Reader { words: &words, at: 0 };
     let answer = reader.any();
     answer == Some(true) && reader.at == words.len()
 }

@@ -24,10 +24,7 @@ fn start_of_run() -> Instant {
 
 /// One line with the time since the run began.
 pub fn say(line: impl Display) {
-    show(format_args!(
-        "[{:6.1}s] {line}",
-        start_of_run().elapsed().as_secs_f64()
-    ));
+    show(format_args!("[{:6.1}s] {line}", start_of_run().elapsed().as_secs_f64()));
 }
 
 /// One line as it is. A reader who has gone (a closed pipe) does not end the work half-way, as `println!` would.
@@ -91,21 +88,13 @@ impl Step {
                 say(line.trim_end());
             }
         });
-        Step {
-            name: name.to_owned(),
-            started,
-            stop,
-        }
+        Step { name: name.to_owned(), started, stop }
     }
 
     /// Says how it ended.
     pub fn finish(self, well: bool) {
         let _ = self.stop.send(());
         let word = if well { "done" } else { "FAILED" };
-        say(format_args!(
-            "{}: {word} in {:.1} s",
-            self.name,
-            self.started.elapsed().as_secs_f64()
-        ));
+        say(format_args!("{}: {word} in {:.1} s", self.name, self.started.elapsed().as_secs_f64()));
     }
 }

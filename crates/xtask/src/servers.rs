@@ -33,12 +33,7 @@ fn on_free_ports<T>(mut start: impl FnMut() -> Result<T>) -> Result<T> {
     let mut attempt = 1;
     loop {
         match start() {
-            Err(error)
-                if attempt < ATTEMPTS
-                    && format!("{error:#}")
-                        .to_lowercase()
-                        .contains("address already in use") =>
-            {
+            Err(error) if attempt < ATTEMPTS && format!("{error:#}").to_lowercase().contains("address already in use") => {
                 attempt += 1;
             }
             answer => return answer,

@@ -2,7 +2,8 @@
 //!
 //! Rules kept (Slack's documentation of `chat.postMessage`, `chat.update`, `auth.test`): the token is a bearer token,
 //! a body is JSON, every answer is 200 with `ok` true or false, a message is known by channel and `ts`, a reply names
-//! its thread's `ts`, only a message that exists can be updated. Deliberately no rate limits and no other method.
+//! its thread's `ts`, only a message that exists can be updated; what was posted is read by `conversations.history` and
+//! `conversations.replies`, metadata included. Deliberately no rate limits, no paging and no other method.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,10 +26,14 @@ pub struct Message {
     pub ts: String,
     /// The `ts` of the message that it replies to.
     pub thread_ts: Option<String>,
-    /// Its text; blocks are flattened behind it.
+    /// Its text: what a notification shows.
     pub text: String,
+    /// What the channel shows: its blocks, flattened, or the text where it has none.
+    pub shown: String,
     /// How often it was updated.
     pub updates: u32,
+    /// Its metadata, for machines.
+    pub metadata: Value,
 }
 
 /// The running stand-in; it lives as long as the process.
@@ -46,11 +51,7 @@ impl StandIn {
     /// When there is no free port.
     pub fn start(token: &str) -> Result<StandIn> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let stand_in = StandIn {
-            port: listener.local_addr()?.port(),
-            token: token.to_owned(),
-            messages: Arc::default(),
-        };
+        let stand_in = StandIn { port: listener.local_addr()?.port(), token: token.to_owned(), messages: Arc::default() };
         let serving = stand_in.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -78,7 +79,7 @@ impl StandIn {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
         let answer = match read(&stream) {
             // A person with a browser sees the messages.
-            Some(request) if request.method == "GET" => {
+            Some(request) if request.method == "GET" && !request.path.contains('.') => {
                 (200, "text/plain; charset=utf-8", self.page())
             }
             Some(request) => (200, "application/json", self.answer(&request).to_string()),
@@ -96,9 +97,22 @@ impl StandIn {
         if request.bearer.as_deref() != Some(self.token.as_str()) {
             return json!({"ok": false, "error": if request.bearer.is_none() { "not_authed" } else { "invalid_auth" }});
         }
-        let method = request.path.rsplit('/').next().unwrap_or_default();
-        if method == "auth.test" {
-            return json!({"ok": true, "url": self.url(), "team": "stand-in", "user": "runbookd", "bot_id": "B1"});
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let method = path.rsplit('/').next().unwrap_or_default();
+        match method {
+            "auth.test" => {
+                return json!({"ok": true, "url": self.url(), "team": "stand-in", "user": "runbookd", "bot_id": "B1"});
+            }
+            "conversations.info" => {
+                let channel = json!({"id": "C1", "name": "stand-in", "is_archived": false, "is_member": true});
+                return json!({"ok": true, "channel": channel});
+            }
+            "conversations.history" => return self.read(None),
+            "conversations.replies" => {
+                let parent = query.split('&').find_map(|pair| pair.strip_prefix("ts="));
+                return self.read(Some(parent.unwrap_or_default()));
+            }
+            _ => {}
         }
         if !request.kind.starts_with("application/json") {
             return json!({"ok": false, "error": "invalid_post_type"});
@@ -114,22 +128,16 @@ impl StandIn {
     }
 
     fn post(&self, body: &Value) -> Value {
-        let Some(channel) = body["channel"]
-            .as_str()
-            .filter(|channel| !channel.is_empty())
-        else {
+        let Some(channel) = body["channel"].as_str().filter(|channel| !channel.is_empty()) else {
             return json!({"ok": false, "error": "channel_not_found"});
         };
-        let text = text_of(body);
-        if text.trim().is_empty() {
+        let (text, shown) = texts_of(body);
+        if shown.trim().is_empty() {
             return json!({"ok": false, "error": "no_text"});
         }
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let thread_ts = body["thread_ts"].as_str().map(str::to_owned);
-        if thread_ts
-            .as_ref()
-            .is_some_and(|ts| !messages.contains_key(ts))
-        {
+        if thread_ts.as_ref().is_some_and(|ts| !messages.contains_key(ts)) {
             return json!({"ok": false, "error": "thread_not_found"});
         }
         let ts = format!("1700000000.{:06}", messages.len() + 1);
@@ -140,7 +148,9 @@ impl StandIn {
                 ts: ts.clone(),
                 thread_ts: thread_ts.clone(),
                 text,
+                shown,
                 updates: 0,
+                metadata: body["metadata"].clone(),
             },
         );
         let mut message = json!({"text": body["text"], "ts": ts});
@@ -150,12 +160,28 @@ impl StandIn {
         json!({"ok": true, "channel": channel, "ts": ts, "message": message})
     }
 
+    /// The channel's messages, newest first, or a thread's, oldest first.
+    fn read(&self, parent: Option<&str>) -> Value {
+        let mut found = self.messages();
+        match parent {
+            Some(ts) => found.retain(|message| message.ts == ts || message.thread_ts.as_deref() == Some(ts)),
+            None => {
+                found.retain(|message| message.thread_ts.is_none());
+                found.reverse();
+            }
+        }
+        let told = found
+            .iter()
+            .map(|message| json!({"type": "message", "ts": message.ts, "text": message.text, "metadata": message.metadata}));
+        json!({"ok": true, "messages": told.collect::<Vec<_>>(), "has_more": false})
+    }
+
     fn update(&self, body: &Value) -> Value {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let known = body["ts"].as_str().and_then(|ts| messages.get_mut(ts));
         match known {
             Some(message) if body["channel"] == message.channel.as_str() => {
-                message.text = text_of(body);
+                (message.text, message.shown) = texts_of(body);
                 message.updates += 1;
                 json!({"ok": true, "channel": message.channel, "ts": message.ts, "text": body["text"]})
             }
@@ -166,17 +192,10 @@ impl StandIn {
     fn page(&self) -> String {
         let mut page = String::from("Messages as Slack would show them\n\n");
         for message in self.messages() {
-            let indent = if message.thread_ts.is_some() {
-                "    "
-            } else {
-                ""
-            };
+            let indent = if message.thread_ts.is_some() { "    " } else { "" };
             let edited = if message.updates > 0 { " (edited)" } else { "" };
-            page.push_str(&format!(
-                "{indent}{} {}{edited}\n",
-                message.channel, message.ts
-            ));
-            for line in message.text.lines() {
+            page.push_str(&format!("{indent}{} {}{edited}\n", message.channel, message.ts));
+            for line in message.shown.lines() {
                 page.push_str(&format!("{indent}  {line}\n"));
             }
             page.push('\n');
@@ -219,17 +238,11 @@ fn read(stream: &TcpStream) -> Option<Received> {
     }
     let mut body = Vec::new();
     reader.take(length).read_to_end(&mut body).ok()?;
-    Some(Received {
-        method,
-        path,
-        bearer,
-        kind,
-        body,
-    })
+    Some(Received { method, path, bearer, kind, body })
 }
 
-/// The text of a message and of its blocks, one piece per line.
-fn text_of(body: &Value) -> String {
+/// A message's text, and what is shown of it, as a person sees them: three characters arrive escaped.
+fn texts_of(body: &Value) -> (String, String) {
     fn walk(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
@@ -240,10 +253,12 @@ fn text_of(body: &Value) -> String {
             _ => {}
         }
     }
-    let mut found = vec![body["text"].as_str().unwrap_or_default().to_owned()];
+    let unescaped = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let text = unescaped(body["text"].as_str().unwrap_or_default());
+    let mut found = Vec::new();
     walk(&body["blocks"], &mut found);
-    found.dedup();
-    found.join("\n")
+    let shown = if found.is_empty() { text.clone() } else { unescaped(&found.join("\n")) };
+    (text, shown)
 }
 
 #[cfg(test)]
@@ -255,45 +270,23 @@ mod tests {
     fn it_keeps_slacks_rules() {
         let slack = StandIn::start("xoxb-demo").unwrap();
         let ask = |method: &str, token: &str, body: Value| {
-            Request::post(&format!("{}/{method}", slack.url()))
-                .bearer(token)
-                .json(&body)
-                .send()
-                .unwrap()
-                .json()
-                .unwrap()
+            Request::post(&format!("{}/{method}", slack.url())).bearer(token).json(&body).send().unwrap().json().unwrap()
         };
-        assert_eq!(
-            ask("auth.test", "wrong", json!({}))["error"],
-            "invalid_auth"
-        );
+        assert_eq!(ask("auth.test", "wrong", json!({}))["error"], "invalid_auth");
         assert_eq!(ask("auth.test", "xoxb-demo", json!({}))["ok"], true);
-        let posted = ask(
-            "chat.postMessage",
-            "xoxb-demo",
-            json!({"channel": "C1", "text": "one"}),
-        );
+        let posted = ask("chat.postMessage", "xoxb-demo", json!({"channel": "C1", "text": "one"}));
         let ts = posted["ts"].clone();
         let reply = json!({"channel": "C1", "text": "two", "thread_ts": ts});
         assert_eq!(ask("chat.postMessage", "xoxb-demo", reply)["ok"], true);
         let astray = json!({"channel": "C1", "text": "three", "thread_ts": "1.1"});
-        assert_eq!(
-            ask("chat.postMessage", "xoxb-demo", astray)["error"],
-            "thread_not_found"
-        );
+        assert_eq!(ask("chat.postMessage", "xoxb-demo", astray)["error"], "thread_not_found");
         let update = json!({"channel": "C1", "ts": ts, "text": "won", "blocks": [{"text": {"text": "block"}}]});
         assert_eq!(ask("chat.update", "xoxb-demo", update)["ok"], true);
         let elsewhere = json!({"channel": "C2", "ts": ts, "text": "won"});
-        assert_eq!(
-            ask("chat.update", "xoxb-demo", elsewhere)["error"],
-            "message_not_found"
-        );
+        assert_eq!(ask("chat.update", "xoxb-demo", elsewhere)["error"], "message_not_found");
         let messages = slack.messages();
         assert_eq!(messages.len(), 2);
-        assert_eq!(
-            (messages[0].text.as_str(), messages[0].updates),
-            ("won\nblock", 1)
-        );
+        assert_eq!((messages[0].text.as_str(), messages[0].shown.as_str(), messages[0].updates), ("won", "block", 1));
         let page = Request::get(&slack.url()).send().unwrap().text();
         assert!(page.contains("(edited)"), "{page}");
     }

@@ -25,10 +25,7 @@ pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     // The tests are built even when a check failed, so that one run tells all; the build is of use the next time.
     let built = progress::step("building the tests", || build(unit));
     if let Some(needs) = needs {
-        let ready = needs
-            .join()
-            .ok()
-            .context("the thread that prepares servers and images died")?;
+        let ready = needs.join().ok().context("the thread that prepares servers and images died")?;
         ready.context("what the tests need is not there")?;
     }
     checked?;
@@ -63,21 +60,9 @@ fn check(all: bool) -> Result<()> {
             failed.push(name.to_owned());
         }
     };
-    part("cargo fmt --check", &|| {
-        told(cargo(&["fmt", "--all", "--check"]))
-    });
+    part("cargo fmt --check", &|| told(cargo(&["fmt", "--all", "--check"])));
     part("licences", &|| licences::check().map(|_| ()));
-    part("cargo clippy", &|| {
-        told(cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    });
+    part("cargo clippy", &|| told(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
     part("cargo doc", &|| {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
@@ -94,7 +79,10 @@ fn build(unit: bool) -> Result<()> {
     if unit {
         return told(with_scope(cargo(&["test", "--no-run", "--quiet"]), unit));
     }
-    build_all()
+    build_all()?;
+    // The daemon with rehearsals in it, for the tests that kill it. Workspace-wide, so that what it shares with the build
+    // before is not compiled a second time with other features.
+    told(cargo(&["build", "--workspace", "--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal", "--quiet"]))
 }
 
 fn build_all() -> Result<()> {
@@ -113,40 +101,28 @@ pub fn runbookd() -> Result<PathBuf> {
 
 fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
     if !has_nextest() {
-        progress::say(
-            "cargo-nextest is not installed: using cargo test, which does not tell each test's time",
-        );
+        progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
         let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters))?;
-        return Ok(if well {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        });
+        return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let mut runner = with_scope(cargo(&["nextest", "run", "--cargo-quiet"]), unit);
-    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1");
+    // Both programs are built, so the tests need not ask cargo for them.
+    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env("RUNBOOKD_TEST_BINARIES", "1");
     let report = paths::target().join("nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);
     let (well, summary) = command::shown_until(&mut runner, "     Summary [")?;
     if filters.is_empty()
         && let Err(error) = take_down()
     {
-        progress::say(format_args!(
-            "the tests' estate could not be taken down: {error:#}"
-        ));
+        progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
     let slow = times::unlisted(&report);
     // The runner's own summary comes last, whatever is said about times.
     let in_time = match slow {
         Ok(slow) if slow.is_empty() => true,
         Ok(slow) => {
-            progress::show(format_args!(
-                "longer than {:.0} s, and not listed in {}:",
-                times::LIMIT,
-                times::LIST
-            ));
-            slow.iter()
-                .for_each(|line| progress::show(format_args!("    {line}")));
+            progress::show(format_args!("longer than {:.0} s, and not listed in {}:", times::LIMIT, times::LIST));
+            slow.iter().for_each(|line| progress::show(format_args!("    {line}")));
             false
         }
         Err(error) => {
@@ -155,11 +131,7 @@ fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
         }
     };
     progress::show(summary.trim_end());
-    Ok(if well && in_time {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if well && in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The estate that tests brought up goes, and the Engine too if it was started for this.

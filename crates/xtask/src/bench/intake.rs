@@ -73,8 +73,7 @@ pub fn run() -> Result<()> {
     let mut all: [Vec<Measured>; 3] = Default::default();
     for round in 1..=ROUNDS {
         for ((subject, name), measured) in SUBJECTS.iter().zip(&mut all) {
-            let one = measure(*subject, round, &binaries, &place, &script)
-                .with_context(|| format!("measuring {name}"))?;
+            let one = measure(*subject, round, &binaries, &place, &script).with_context(|| format!("measuring {name}"))?;
             progress::say(format_args!(
                 "round {round}/{ROUNDS}  {name:<32} {:>7.0} req/s  p99 {:>6.2} ms",
                 one.per_second, one.p99_ms
@@ -88,10 +87,7 @@ pub fn run() -> Result<()> {
 }
 
 fn tell(all: &[Vec<Measured>; 3]) {
-    println!(
-        "\n{:<32} {:>8} {:>8} {:>8} {:>16} {:>8}",
-        "", "req/s", "p50 ms", "p99 ms", "CPU us/delivery", "peak MB"
-    );
+    println!("\n{:<32} {:>8} {:>8} {:>8} {:>16} {:>8}", "", "req/s", "p50 ms", "p99 ms", "CPU us/delivery", "peak MB");
     for ((_, name), measured) in SUBJECTS.iter().zip(all) {
         let of = |field: fn(&Measured) -> f64| median(measured.iter().map(field));
         println!(
@@ -103,11 +99,7 @@ fn tell(all: &[Vec<Measured>; 3]) {
             of(|one| one.peak_mb)
         );
     }
-    let [a, b, c] = [0, 1, 2].map(|at| {
-        all.get(at).map_or(0.0, |measured| {
-            median(measured.iter().map(|one| one.per_second))
-        })
-    });
+    let [a, b, c] = [0, 1, 2].map(|at| all.get(at).map_or(0.0, |measured| median(measured.iter().map(|one| one.per_second))));
     println!("c/a {:.2}", c / a);
     println!("ratio {:.2}", c / b);
 }
@@ -125,69 +117,32 @@ struct Binaries {
 
 fn build() -> Result<Binaries> {
     let log = paths::cache()?.join("bench-build.log");
-    progress::step_with_log(
-        "building the release (some minutes the first time)",
-        &log,
-        || {
-            let mut cargo =
-                Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            cargo.current_dir(paths::root()).args([
-                "build",
-                "--release",
-                "--locked",
-                "--package",
-                "runbookd",
-            ]);
-            command::logged(
-                cargo.args(["--bin", "runbookd", "--example", "intake_baseline"]),
-                &log,
-            )
-        },
-    )?;
+    progress::step_with_log("building the release (some minutes the first time)", &log, || {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(paths::root()).args(["build", "--release", "--locked", "--package", "runbookd"]);
+        command::logged(cargo.args(["--bin", "runbookd", "--example", "intake_baseline"]), &log)
+    })?;
     let release = paths::target().join("release");
-    Ok(Binaries {
-        baseline: release.join("examples/intake_baseline"),
-        runbookd: release.join("runbookd"),
-    })
+    Ok(Binaries { baseline: release.join("examples/intake_baseline"), runbookd: release.join("runbookd") })
 }
 
 /// Starts one server, loads it, and ends it.
-fn measure(
-    subject: Subject,
-    round: usize,
-    binaries: &Binaries,
-    place: &Path,
-    script: &Path,
-) -> Result<Measured> {
+fn measure(subject: Subject, round: usize, binaries: &Binaries, place: &Path, script: &Path) -> Result<Measured> {
     let home = place.join(format!("round-{round}-{subject:?}"));
     let _ = std::fs::remove_dir_all(&home);
     paths::make(home.clone())?;
     let port = free_port()?;
     let (path, arguments) = match subject {
-        Subject::Read => (
-            &binaries.baseline,
-            vec!["read".to_owned(), port.to_string()],
-        ),
-        Subject::Append => (
-            &binaries.baseline,
-            vec![
-                "append".to_owned(),
-                port.to_string(),
-                home.join("bodies").display().to_string(),
-            ],
-        ),
+        Subject::Read => (&binaries.baseline, vec!["read".to_owned(), port.to_string()]),
+        Subject::Append => {
+            (&binaries.baseline, vec!["append".to_owned(), port.to_string(), home.join("bodies").display().to_string()])
+        }
         Subject::Runbookd => {
             configure(&home.join("config"), port)?;
             let folder = |name: &str| home.join(name).display().to_string();
             (
                 &binaries.runbookd,
-                vec![
-                    "serve".to_owned(),
-                    "--config".to_owned(),
-                    folder("config"),
-                    "--state".to_owned(),
-                    folder("state"),
-                ],
+                vec!["serve".to_owned(), "--config".to_owned(), folder("config"), "--state".to_owned(), folder("state")],
             )
         }
     };
@@ -202,15 +157,11 @@ fn measure(
     })?;
     let url = format!("http://127.0.0.1:{port}");
     // The baselines answer anything, so this asks all three whether they are there.
-    server.wait_ready(Duration::from_secs(20), || {
-        Request::get(&format!("{url}/readyz"))
-            .send()?
-            .ok()
-            .map(|_| ())
-    })?;
+    server.wait_ready(Duration::from_secs(20), || Request::get(&format!("{url}/readyz")).send()?.ok().map(|_| ()))?;
     let token = match subject {
-        Subject::Runbookd => std::fs::read_to_string(home.join("state/webhook.token"))
-            .context("reading the token that it made")?,
+        Subject::Runbookd => {
+            std::fs::read_to_string(home.join("state/webhook.token")).context("reading the token that it made")?
+        }
         _ => "none".to_owned(),
     };
     let before = cpu_seconds(server.pid())?;
@@ -279,41 +230,15 @@ struct Load {
 
 fn load(url: &str, token: &str, round: usize, script: &Path) -> Result<Load> {
     let mut wrk = Command::new("wrk");
-    wrk.args([
-        "--threads",
-        "2",
-        "--connections",
-        &CONNECTIONS.to_string(),
-        "--duration",
-        &format!("{SECONDS}s"),
-    ]);
-    wrk.arg("--script")
-        .arg(script)
-        .arg(url)
-        .env("BENCH_TOKEN", token)
-        .env("BENCH_RUN", round.to_string());
+    wrk.args(["--threads", "2", "--connections", &CONNECTIONS.to_string(), "--duration", &format!("{SECONDS}s")]);
+    wrk.arg("--script").arg(script).arg(url).env("BENCH_TOKEN", token).env("BENCH_RUN", round.to_string());
     let said = command::output(&mut wrk)?;
-    let line = said
-        .lines()
-        .find_map(|line| line.strip_prefix("RESULT "))
-        .with_context(|| format!("wrk said no result: {said}"))?;
-    let numbers: Vec<f64> = line
-        .split(' ')
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let [requests, micros, p50, p99, errors] = numbers[..] else {
-        bail!("wrk said something else: {line}")
-    };
-    ensure!(
-        errors == 0.0,
-        "{errors} of {requests} deliveries failed: {said}"
-    );
-    Ok(Load {
-        requests: requests as u64,
-        seconds: micros / 1e6,
-        p50_ms: p50 / 1e3,
-        p99_ms: p99 / 1e3,
-    })
+    let line =
+        said.lines().find_map(|line| line.strip_prefix("RESULT ")).with_context(|| format!("wrk said no result: {said}"))?;
+    let numbers: Vec<f64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [requests, micros, p50, p99, errors] = numbers[..] else { bail!("wrk said something else: {line}") };
+    ensure!(errors == 0.0, "{errors} of {requests} deliveries failed: {said}");
+    Ok(Load { requests: requests as u64, seconds: micros / 1e6, p50_ms: p50 / 1e3, p99_ms: p99 / 1e3 })
 }
 
 /// Waits until everything that was stored is routed, and compares the daemon's count with wrk's: a 200 without a row, or a row
@@ -321,10 +246,7 @@ fn load(url: &str, token: &str, round: usize, script: &Path) -> Result<Load> {
 fn settle(url: &str, answered: u64) -> Result<()> {
     let metrics = clock::wait_for("the inbox is routed", DRAIN, || {
         let text = Request::get(&format!("{url}/metrics")).send()?.ok()?.text();
-        Ok(text
-            .lines()
-            .any(|line| line == "runbookd_inbox_rows 0")
-            .then_some(text))
+        Ok(text.lines().any(|line| line == "runbookd_inbox_rows 0").then_some(text))
     })?;
     let count = |name: &str| -> Result<u64> {
         let line = metrics
@@ -333,55 +255,30 @@ fn settle(url: &str, answered: u64) -> Result<()> {
             .with_context(|| format!("{name} is not among the metrics"))?;
         Ok(line.trim().parse::<f64>()? as u64)
     };
-    let (stored, unmatched) = (
-        count("runbookd_deliveries_total{result=\"stored\"} ")?,
-        count("runbookd_alerts_total{outcome=\"unmatched\"} ")?,
-    );
+    let (stored, unmatched) =
+        (count("runbookd_deliveries_total{result=\"stored\"} ")?, count("runbookd_alerts_total{outcome=\"unmatched\"} ")?);
     ensure!(
         (answered..=answered + u64::from(CONNECTIONS)).contains(&stored),
         "wrk was answered {answered} times and the daemon stored {stored}"
     );
-    ensure!(
-        unmatched == stored,
-        "{stored} alerts were stored and {unmatched} were routed"
-    );
+    ensure!(unmatched == stored, "{stored} alerts were stored and {unmatched} were routed");
     Ok(())
 }
 
 /// Processor seconds of a process so far.
 fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat =
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the server has ended")?;
     // The name in brackets may hold anything; the fields are counted behind it.
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|word| word.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
     Ok((ticks(11) + ticks(12)) / TICKS)
 }
 
 /// The most memory that a process has had, in MB.
 fn peak_mb(pid: u32) -> Result<f64> {
-    let status =
-        std::fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("the kernel says no VmHWM")?;
-    let kib: f64 = line
-        .trim()
-        .trim_end_matches("kB")
-        .trim()
-        .parse()
-        .context("reading VmHWM")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().context("reading VmHWM")?;
     Ok(kib / 1024.0)
 }
 

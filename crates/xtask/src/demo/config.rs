@@ -18,11 +18,7 @@ const IDLE_FOR: &str = "3s";
 const HOLD: &str = "3s";
 
 /// Writes the copy and answers its directory.
-pub(super) fn derive(
-    estate: &Estate,
-    slack: &slack::StandIn,
-    observe_only: bool,
-) -> Result<PathBuf> {
+pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool) -> Result<PathBuf> {
     let to = estate.directory().join("config");
     if to.exists() {
         std::fs::remove_dir_all(&to)?;
@@ -35,13 +31,9 @@ pub(super) fn derive(
     let mut files = Vec::new();
     collect(&from, &mut files)?;
     for file in &files {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut text = with_ports(&text, &ports);
-        text = text.replace(
-            &format!("project: {DEFAULT}"),
-            &format!("project: {}", estate.name()),
-        );
+        text = text.replace(&format!("project: {DEFAULT}"), &format!("project: {}", estate.name()));
         let name = file.strip_prefix(&from)?;
         if name.starts_with("runbooks") {
             text = set(&text, "idle_for", IDLE_FOR);
@@ -60,10 +52,7 @@ pub(super) fn derive(
             text = set_block(
                 &text,
                 "alertmanager",
-                &[
-                    format!("- url: {}", estate.url("PORT_ALERTMANAGER")?),
-                    "  receiver: runbookd".to_owned(),
-                ],
+                &[format!("- url: {}", estate.url("PORT_ALERTMANAGER")?), "  receiver: runbookd".to_owned()],
             );
         }
         let path = to.join(name);
@@ -84,8 +73,7 @@ pub(super) fn derive(
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = std::fs::read_dir(directory)
-        .with_context(|| format!("cannot read {}", directory.display()))?;
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -102,10 +90,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn ports(estate: &Estate) -> Result<Vec<(u16, u16)>> {
     let text = std::fs::read_to_string(paths::root().join("docker-compose.yml"))?;
     let usual = crate::estate::port_variables(&text);
-    usual
-        .into_iter()
-        .map(|(variable, usual)| Ok((usual, estate.port(&variable)?)))
-        .collect()
+    usual.into_iter().map(|(variable, usual)| Ok((usual, estate.port(&variable)?))).collect()
 }
 
 /// Every usual port that stands as a number of its own behind a colon (`host:5433`, `port: 5433`) becomes the estate's.
@@ -117,9 +102,7 @@ fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
         out.push_str(head);
         let blank = tail.len() - tail.trim_start_matches(' ').len();
         let digits = tail[blank..].bytes().take_while(u8::is_ascii_digit).count();
-        let number = tail
-            .get(blank..blank + digits)
-            .and_then(|word| word.parse::<u16>().ok());
+        let number = tail.get(blank..blank + digits).and_then(|word| word.parse::<u16>().ok());
         let ends = !tail[blank + digits..].starts_with(|c: char| c.is_alphanumeric() || c == '.');
         match number.and_then(|number| ports.iter().find(|(usual, _)| *usual == number)) {
             Some((_, own)) if ends => {
@@ -143,8 +126,7 @@ fn set(text: &str, key: &str, value: &str) -> String {
         out.push_str(&mark);
         // A comment or a longer key that ends the same way is left alone.
         let end = part.find([',', '}', '\n', ' ']).unwrap_or(part.len());
-        let is_time = part[..end].ends_with(['s', 'm', 'h'])
-            && part.starts_with(|c: char| c.is_ascii_digit());
+        let is_time = part[..end].ends_with(['s', 'm', 'h']) && part.starts_with(|c: char| c.is_ascii_digit());
         out.push_str(if is_time { value } else { &part[..end] });
         out.push_str(&part[end..]);
     }
@@ -154,15 +136,7 @@ fn set(text: &str, key: &str, value: &str) -> String {
 /// Gives a key at the beginning of a line another value.
 fn set_line(text: &str, key: &str, value: &str) -> String {
     let mark = format!("{key}:");
-    text.lines()
-        .map(|line| {
-            if line.starts_with(&mark) {
-                format!("{key}: {value}\n")
-            } else {
-                format!("{line}\n")
-            }
-        })
-        .collect()
+    text.lines().map(|line| if line.starts_with(&mark) { format!("{key}: {value}\n") } else { format!("{line}\n") }).collect()
 }
 
 /// Replaces a block at the beginning of a line, or adds it at the end.
@@ -198,14 +172,8 @@ mod tests {
         let ports = [(5433, 1111), (8000, 2222)];
         for (text, expected) in [
             ("host: 127.0.0.1, port: 5433", "host: 127.0.0.1, port: 1111"),
-            (
-                "url: http://127.0.0.1:8000/health",
-                "url: http://127.0.0.1:2222/health",
-            ),
-            (
-                "size: 80000 age: 5433d x: 8000.5",
-                "size: 80000 age: 5433d x: 8000.5",
-            ),
+            ("url: http://127.0.0.1:8000/health", "url: http://127.0.0.1:2222/health"),
+            ("size: 80000 age: 5433d x: 8000.5", "size: 80000 age: 5433d x: 8000.5"),
             ("no port at all", "no port at all"),
         ] {
             assert_eq!(with_ports(text, &ports), expected);
@@ -216,21 +184,11 @@ mod tests {
     fn times_and_blocks_are_set() {
         let text = "look: {postgres.sessions: {idle_for: 10m}}\nmode: {default: ask}\nhold: 15s\n";
         assert_eq!(
-            set_line(
-                &set(&set(text, "idle_for", "3s"), "hold", "2s"),
-                "mode",
-                "auto"
-            ),
+            set_line(&set(&set(text, "idle_for", "3s"), "hold", "2s"), "mode", "auto"),
             "look: {postgres.sessions: {idle_for: 3s}}\nmode: auto\nhold: 2s\n"
         );
         let text = "a: 1\nslack:\n  channel: x\n\n# note\nb: 2\n";
-        assert_eq!(
-            set_block(text, "slack", &["channel: y".into()]),
-            "a: 1\nb: 2\nslack:\n  channel: y\n"
-        );
-        assert_eq!(
-            set_block("a: 1\n", "slack", &["c: y".into()]),
-            "a: 1\nslack:\n  c: y\n"
-        );
+        assert_eq!(set_block(text, "slack", &["channel: y".into()]), "a: 1\nb: 2\nslack:\n  channel: y\n");
+        assert_eq!(set_block("a: 1\n", "slack", &["c: y".into()]), "a: 1\nslack:\n  c: y\n");
     }
 }

@@ -30,10 +30,7 @@ impl Daemon {
         let port = estate.port("RUNBOOKD_PORT")?;
         let log = estate.directory().join("runbookd.log");
         std::fs::write(&log, "")?;
-        let environment = [
-            ("RUNBOOKD_LOOK_PASSWORD", "runbookd_look"),
-            ("RUNBOOKD_ACT_PASSWORD", "runbookd_act"),
-        ];
+        let environment = [("RUNBOOKD_LOOK_PASSWORD", "runbookd_look"), ("RUNBOOKD_ACT_PASSWORD", "runbookd_act")];
         let program = Program {
             name: "runbookd".into(),
             path: runbookd.to_path_buf(),
@@ -47,24 +44,15 @@ impl Daemon {
                 // Alertmanager comes from the estate's network, not over the loopback address.
                 format!("0.0.0.0:{port}"),
             ],
-            environment: environment
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             user: None,
             directory: paths::root(),
             log: log.clone(),
         };
         let mut process = Process::start(&program)?;
         let ready = Request::get(&format!("http://127.0.0.1:{port}/readyz"));
-        progress::step("starting runbookd", || {
-            process.wait_ready(Duration::from_secs(30), || ready.send()?.ok().map(|_| ()))
-        })?;
-        Ok(Daemon {
-            program: runbookd.to_path_buf(),
-            process,
-            port,
-            state,
-        })
+        progress::step("starting runbookd", || process.wait_ready(Duration::from_secs(30), || ready.send()?.ok().map(|_| ())))?;
+        Ok(Daemon { program: runbookd.to_path_buf(), process, port, state })
     }
 
     /// Its log.
@@ -101,13 +89,8 @@ impl Daemon {
     }
 
     fn ask(&self, path: &str) -> Result<Value> {
-        let token = std::fs::read_to_string(self.state.join("api.token"))
-            .context("runbookd made no token for its API")?;
-        Request::get(&format!("{}{path}", self.url()))
-            .bearer(&token)
-            .send()?
-            .ok()?
-            .json()
+        let token = std::fs::read_to_string(self.state.join("api.token")).context("runbookd made no token for its API")?;
+        Request::get(&format!("{}{path}", self.url())).bearer(&token).send()?.ok()?.json()
     }
 }
 

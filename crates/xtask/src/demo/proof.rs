@@ -22,10 +22,13 @@ pub(super) struct Before {
 
 impl Before {
     pub(super) fn look(estate: &Estate) -> Result<Before> {
-        Ok(Before {
-            wall: clock::wall_millis(),
-            delivered: delivered(estate)?,
-        })
+        Ok(Before { wall: clock::wall_millis(), delivered: delivered(estate)? })
+    }
+
+    /// Forgets the deliveries so far.
+    pub(super) fn count_deliveries_from_now(&mut self, estate: &Estate) -> Result<()> {
+        self.delivered = delivered(estate)?;
+        Ok(())
     }
 
     /// How many deliveries to a webhook have succeeded since.
@@ -51,22 +54,10 @@ impl Proof {
 }
 
 /// Looks for all parts of it.
-pub(super) fn look(
-    estate: &Estate,
-    fault: &Fault,
-    before: &Before,
-    story: &Story,
-) -> Result<Proof> {
-    let mut proof = Proof {
-        lines: Vec::new(),
-        holds: true,
-    };
-    let named: BTreeSet<i64> = story
-        .events
-        .iter()
-        .filter(|(kind, _)| kind == "action_started")
-        .flat_map(|(_, body)| pids(body))
-        .collect();
+pub(super) fn look(estate: &Estate, fault: &Fault, before: &Before, story: &Story) -> Result<Proof> {
+    let mut proof = Proof { lines: Vec::new(), holds: true };
+    let named: BTreeSet<i64> =
+        story.events.iter().filter(|(kind, _)| kind == "action_started").flat_map(|(_, body)| pids(body)).collect();
     let ended = ended_since(estate, before)?;
     let exactly = !ended.is_empty() && ended.is_subset(&named);
     let shown: Vec<String> = ended.iter().take(6).map(i64::to_string).collect();
@@ -89,37 +80,21 @@ pub(super) fn look(
     );
     let over = clock::wait_for("the end of the alert", Duration::from_secs(20), || {
         let alerts = estate.alerts()?;
-        let active = alerts
-            .iter()
-            .any(|alert| alert["labels"]["alertname"] == fault.alert.as_str());
+        let active = alerts.iter().any(|alert| alert["labels"]["alertname"] == fault.alert.as_str());
         Ok((!active).then_some(()))
     });
     // That it is over counts only together with the sessions: it must not have ended by itself.
     proof.part(
         over.is_ok(),
         "the alert is inactive, in Prometheus",
-        format!(
-            "{} {}",
-            fault.alert,
-            if over.is_ok() {
-                "inactive"
-            } else {
-                "still active"
-            }
-        ),
+        format!("{} {}", fault.alert, if over.is_ok() { "inactive" } else { "still active" }),
     );
-    let how = story
-        .last("closed")
-        .map(|body| plain(&body["how"]))
-        .unwrap_or_default();
+    let how = story.last("closed").map(|body| plain(&body["how"])).unwrap_or_default();
     proof.part(
         how == "cured",
         "runbookd closed the incident as cured",
         match &story.id {
-            Some(id) => format!(
-                "incident {id}: {}",
-                if how.is_empty() { "open" } else { &how }
-            ),
+            Some(id) => format!("incident {id}: {}", if how.is_empty() { "open" } else { &how }),
             None => "no incident".to_owned(),
         },
     );
@@ -129,13 +104,9 @@ pub(super) fn look(
 /// Deliveries to a webhook that succeeded: notifications less those that failed, as far as requests were answered.
 fn delivered(estate: &Estate) -> Result<f64> {
     let page = estate.page("PORT_ALERTMANAGER", "/metrics")?;
-    let metric = |name: &str| {
-        crate::servers::metric_in(&page, &format!("{name}{{integration=\"webhook\"}}"))
-    };
-    let notified = metric("alertmanager_notifications_total")
-        - metric("alertmanager_notifications_failed_total");
-    let answered = metric("alertmanager_notification_requests_total")
-        - metric("alertmanager_notification_requests_failed_total");
+    let metric = |name: &str| crate::servers::metric_in(&page, &format!("{name}{{integration=\"webhook\"}}"));
+    let notified = metric("alertmanager_notifications_total") - metric("alertmanager_notifications_failed_total");
+    let answered = metric("alertmanager_notification_requests_total") - metric("alertmanager_notification_requests_failed_total");
     Ok(notified.min(answered))
 }
 
@@ -143,12 +114,7 @@ fn delivered(estate: &Estate) -> Result<f64> {
 fn ended_since(estate: &Estate, before: &Before) -> Result<BTreeSet<i64>> {
     let since = format!("{}.{:03}", before.wall / 1000, before.wall % 1000);
     let container = estate.container("postgres");
-    let done = command::finish(
-        estate
-            .engine()
-            .docker()
-            .args(["logs", "--since", &since, &container]),
-    )?;
+    let done = command::finish(estate.engine().docker().args(["logs", "--since", &since, &container]))?;
     let text = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
     Ok(ended_in(&text))
 }
@@ -173,10 +139,7 @@ mod tests {
 
     #[test]
     fn one_missing_part_is_enough_to_fail() {
-        let mut proof = Proof {
-            lines: Vec::new(),
-            holds: true,
-        };
+        let mut proof = Proof { lines: Vec::new(), holds: true };
         proof.part(true, "a", String::new());
         assert!(proof.holds);
         proof.part(false, "b", String::new());

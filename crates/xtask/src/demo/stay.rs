@@ -33,33 +33,21 @@ pub(super) fn stay(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> 
             "q" | "quit" | "exit" => break,
             "w" | "where" => where_to_look(estate, daemon, slack)?,
             "i" | "incidents" => incidents(daemon)?,
-            "f" | "faults" => faults.iter().for_each(|fault| {
-                progress::show(format_args!(
-                    "  {:<24} -> {} {}",
-                    fault.name, fault.alert, fault.summary
-                ))
-            }),
+            "f" | "faults" => faults
+                .iter()
+                .for_each(|fault| progress::show(format_args!("  {:<24} -> {} {}", fault.name, fault.alert, fault.summary))),
             "m" | "mend" => mend(estate, &mut on)?,
             word => {
-                let chosen = if word.is_empty() {
-                    offered
-                } else {
-                    faults.iter().find(|fault| fault.name == word)
-                };
+                let chosen = if word.is_empty() { offered } else { faults.iter().find(|fault| fault.name == word) };
                 let Some(fault) = chosen else {
-                    progress::show(format_args!(
-                        "there is no fault {word:?}; `faults` lists them"
-                    ));
+                    progress::show(format_args!("there is no fault {word:?}; `faults` lists them"));
                     continue;
                 };
                 if word.is_empty() {
                     next += 1;
                 }
                 fault.switch(estate, Fire::Break)?;
-                progress::show(format_args!(
-                    "{} is on; {} fires in a few seconds",
-                    fault.name, fault.alert
-                ));
+                progress::show(format_args!("{} is on; {} fires in a few seconds", fault.name, fault.alert));
                 on.push(fault.clone());
             }
         }
@@ -72,9 +60,7 @@ fn prompt(offered: Option<&Fault>, on: &[Fault]) {
         let names: Vec<&str> = on.iter().map(|fault| fault.name.as_str()).collect();
         progress::show(format_args!("switched on: {}", names.join(", ")));
     }
-    let offer = offered
-        .map(|fault| format!("Enter for {} ({}), ", fault.name, fault.alert))
-        .unwrap_or_default();
+    let offer = offered.map(|fault| format!("Enter for {} ({}), ", fault.name, fault.alert)).unwrap_or_default();
     print!("{offer}another fault's name, `faults`, `mend`, `incidents`, `where`, or `quit` > ");
     let _ = std::io::stdout().flush();
 }
@@ -105,33 +91,13 @@ fn where_to_look(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn) -> Re
     let program = daemon.program();
     progress::show(format_args!("What can be looked at where:"));
     for (what, place) in [
-        (
-            "the incident",
-            format!(
-                "{} incidents show 1 --state {}",
-                program.display(),
-                daemon.state().display()
-            ),
-        ),
-        (
-            "why, gate by gate",
-            format!(
-                "{} explain 1 --state {}",
-                program.display(),
-                daemon.state().display()
-            ),
-        ),
+        ("the incident", format!("{} incidents show 1 --state {}", program.display(), daemon.state().display())),
+        ("why, gate by gate", format!("{} explain 1 --state {}", program.display(), daemon.state().display())),
         ("runbookd's metrics", format!("{}/metrics", daemon.url())),
-        (
-            "Prometheus",
-            format!("{}/alerts", estate.url("PORT_PROMETHEUS")?),
-        ),
+        ("Prometheus", format!("{}/alerts", estate.url("PORT_PROMETHEUS")?)),
         ("Alertmanager", estate.url("PORT_ALERTMANAGER")?),
         ("Slack's stand-in", slack.url()),
-        (
-            "the application",
-            format!("{}/docs", estate.url("PORT_BACKEND")?),
-        ),
+        ("the application", format!("{}/docs", estate.url("PORT_BACKEND")?)),
         ("runbookd's log", daemon.log().display().to_string()),
     ] {
         progress::show(format_args!("  {what:<20} {place}"));

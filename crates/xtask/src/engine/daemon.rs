@@ -32,11 +32,7 @@ pub fn ensure() -> Result<Engine> {
     }
     let engine = Engine::at(&socket).or_else(|error| {
         // An Engine without a client, or without Compose.
-        let package = if command::find("docker").is_none() {
-            "docker.io"
-        } else {
-            "docker-compose"
-        };
+        let package = if command::find("docker").is_none() { "docker.io" } else { "docker-compose" };
         packages::ensure(&[package]).context(format!("{error:#}"))?;
         Engine::at(&socket)
     })?;
@@ -80,9 +76,7 @@ fn start() -> Result<()> {
     if running_daemon().is_some() {
         // Somebody is starting it at this moment, or it hangs.
         return progress::step("waiting for the Docker Engine that is starting", || {
-            clock::retry_for("an answer of dockerd", Duration::from_secs(60), || {
-                ping(Path::new(SOCKET))
-            })
+            clock::retry_for("an answer of dockerd", Duration::from_secs(60), || ping(Path::new(SOCKET)))
         });
     }
     progress::step("starting a Docker Engine", || {
@@ -90,22 +84,12 @@ fn start() -> Result<()> {
         let log = paths::memory()?.join("dockerd.log");
         // A session of its own, so that it stays when this command and its terminal are gone.
         command::logged(
-            Command::new("setsid")
-                .args(["--fork", "dockerd"])
-                .arg(format!("--host=unix://{SOCKET}"))
-                .current_dir("/"),
+            Command::new("setsid").args(["--fork", "dockerd"]).arg(format!("--host=unix://{SOCKET}")).current_dir("/"),
             &log,
         )?;
-        clock::retry_for("an answer of dockerd", Duration::from_secs(60), || {
-            ping(Path::new(SOCKET))
-        })
-        .with_context(|| {
+        clock::retry_for("an answer of dockerd", Duration::from_secs(60), || ping(Path::new(SOCKET))).with_context(|| {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            format!(
-                "the end of {}:\n{}",
-                log.display(),
-                command::last_lines(&text, 20)
-            )
+            format!("the end of {}:\n{}", log.display(), command::last_lines(&text, 20))
         })?;
         let pid = running_daemon().context("dockerd answers, but wrote no process id")?;
         std::fs::write(paths::memory()?.join("engine"), format!("{pid}\n"))?;
@@ -132,14 +116,9 @@ pub fn stop_if_ours() -> Result<()> {
         return Ok(());
     }
     progress::step("stopping the Docker Engine that was started here", || {
-        let pid = i32::try_from(started)
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("a process id")?;
+        let pid = i32::try_from(started).ok().and_then(Pid::from_raw).context("a process id")?;
         kill_process(pid, Signal::TERM)?;
-        clock::wait_for("the end of dockerd", Duration::from_secs(30), || {
-            Ok((!is_process(started, "dockerd")).then_some(()))
-        })?;
+        clock::wait_for("the end of dockerd", Duration::from_secs(30), || Ok((!is_process(started, "dockerd")).then_some(())))?;
         std::fs::remove_file(&file)?;
         Ok(())
     })

@@ -28,10 +28,7 @@ pub fn ensure_base(engine: &Engine) -> Result<()> {
     }
     let pulled = progress::step(&format!("pulling {BASE}"), || {
         let mut pull = Command::new("timeout");
-        pull.arg("180")
-            .arg(engine.docker().get_program())
-            .args(["pull", "--quiet", BASE])
-            .env("DOCKER_HOST", engine.host());
+        pull.arg("180").arg(engine.docker().get_program()).args(["pull", "--quiet", BASE]).env("DOCKER_HOST", engine.host());
         Ok(command::succeeds(&mut pull))
     })?;
     if pulled {
@@ -40,24 +37,15 @@ pub fn ensure_base(engine: &Engine) -> Result<()> {
     progress::say("it cannot be pulled: making it from Debian's packages");
     packages::ensure(&["debootstrap"])?;
     if !paths::is_root() {
-        bail!(
-            "{BASE} cannot be pulled; making it needs root: run this once as root, or load the image"
-        );
+        bail!("{BASE} cannot be pulled; making it needs root: run this once as root, or load the image");
     }
     let scratch = Scratch::new("debootstrap")?;
     let tree = scratch.join("root");
     let log = paths::memory()?.join("debootstrap.log");
     progress::step_with_log("debootstrap (about 40 s)", &log, || {
-        command::logged(
-            Command::new("debootstrap")
-                .args(["--variant=minbase", "bookworm"])
-                .arg(&tree),
-            &log,
-        )
+        command::logged(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(&tree), &log)
     })?;
-    progress::step(&format!("importing {BASE}"), || {
-        import(engine, &tree, BASE, "CMD [\"bash\"]")
-    })
+    progress::step(&format!("importing {BASE}"), || import(engine, &tree, BASE, "CMD [\"bash\"]"))
 }
 
 /// Sees to it that the Engine has [`TINY`].
@@ -94,18 +82,11 @@ fn import(engine: &Engine, tree: &Path, name: &str, change: &str) -> Result<()> 
         .spawn()
         .context("cannot start tar")?;
     let stream = tar.stdout.take().context("tar has no output")?;
-    let done = engine
-        .docker()
-        .args(["import", "--change", change, "-", name])
-        .stdin(stream)
-        .output()
-        .context("cannot start docker")?;
+    let done =
+        engine.docker().args(["import", "--change", change, "-", name]).stdin(stream).output().context("cannot start docker")?;
     let packed = tar.wait()?;
     if !packed.success() || !done.status.success() {
-        bail!(
-            "cannot import {name}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        bail!("cannot import {name}: {}", String::from_utf8_lossy(&done.stderr));
     }
     Ok(())
 }

@@ -68,13 +68,7 @@ impl PrivateEngine {
         };
         let mut process = Process::start(&program)?;
         process.wait_ready(Duration::from_secs(60), || ping(&socket))?;
-        Ok(PrivateEngine {
-            engine: Engine::at(&socket)?,
-            process,
-            program,
-            bridge,
-            scratch,
-        })
+        Ok(PrivateEngine { engine: Engine::at(&socket)?, process, program, bridge, scratch })
     }
 
     /// The Engine, to be driven.
@@ -100,25 +94,11 @@ impl PrivateEngine {
     /// # Errors
     /// When the other one lacks it or this one does not take it.
     pub fn take_image(&self, from: &Engine, name: &str) -> Result<()> {
-        let mut save = from
-            .docker()
-            .args(["save", name])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start docker save")?;
+        let mut save = from.docker().args(["save", name]).stdout(Stdio::piped()).spawn().context("cannot start docker save")?;
         let stream = save.stdout.take().context("docker save has no output")?;
-        let done = self
-            .engine
-            .docker()
-            .arg("load")
-            .stdin(stream)
-            .output()
-            .context("cannot start docker load")?;
+        let done = self.engine.docker().arg("load").stdin(stream).output().context("cannot start docker load")?;
         if !save.wait()?.success() || !done.status.success() {
-            bail!(
-                "cannot copy image {name}: {}",
-                String::from_utf8_lossy(&done.stderr)
-            );
+            bail!("cannot copy image {name}: {}", String::from_utf8_lossy(&done.stderr));
         }
         Ok(())
     }
@@ -136,27 +116,18 @@ impl PrivateEngine {
         if let Ok(pid) = containerd.trim().parse() {
             kill(pid);
             let place = PathBuf::from(format!("/proc/{pid}"));
-            clock::wait_for("the end of containerd", Duration::from_secs(10), || {
-                Ok((!place.exists()).then_some(()))
-            })?;
+            clock::wait_for("the end of containerd", Duration::from_secs(10), || Ok((!place.exists()).then_some(())))?;
         }
         // A dockerd that finds its default network among its data and has address pools of its own removes the
         // machine's docker0, whatever its own bridge is called. Networks that it has keep their addresses.
         let pools = |argument: &String| argument.starts_with("--default-address-pool");
         let program = Program {
-            arguments: self
-                .program
-                .arguments
-                .iter()
-                .filter(|argument| !pools(argument))
-                .cloned()
-                .collect(),
+            arguments: self.program.arguments.iter().filter(|argument| !pools(argument)).cloned().collect(),
             ..self.program.clone()
         };
         self.process = Process::start(&program)?;
         let socket = self.scratch.join("docker.sock");
-        self.process
-            .wait_ready(Duration::from_secs(60), || ping(&socket))
+        self.process.wait_ready(Duration::from_secs(60), || ping(&socket))
     }
 
     /// The address of this machine as seen by its containers on the default bridge.
@@ -190,10 +161,7 @@ fn sweep() {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .split('-')
-            .next()
-            .and_then(|word| word.parse::<u32>().ok());
+        let owner = name.split('-').next().and_then(|word| word.parse::<u32>().ok());
         let gone = owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
         if gone && name.ends_with(MARK) {
             clear(&entry.path());
@@ -212,11 +180,8 @@ fn clear(directory: &Path) {
         kill(pid);
     }
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let mut points: Vec<&str> = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .filter(|point| point.starts_with(&told))
-        .collect();
+    let mut points: Vec<&str> =
+        mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| point.starts_with(&told)).collect();
     // The innermost first.
     points.reverse();
     for point in points {
@@ -239,9 +204,7 @@ fn processes_naming(word: &str) -> Vec<u32> {
                 let program = line.split('\0').next().unwrap_or_default();
                 let program = Path::new(program).file_name().unwrap_or_default();
                 let program = program.to_string_lossy();
-                (program.starts_with("dockerd")
-                    || program.starts_with("containerd")
-                    || program == "docker-proxy")
+                (program.starts_with("dockerd") || program.starts_with("containerd") || program == "docker-proxy")
                     && line.contains(word)
             })
         })
@@ -283,10 +246,7 @@ impl Bridge {
                 || !ip(&["link", "set", &bridge.name(), "up"])
                 || !bridge.rule("--insert")
             {
-                bail!(
-                    "cannot set up the bridge {} (ip and iptables as root)",
-                    bridge.name()
-                );
+                bail!("cannot set up the bridge {} (ip and iptables as root)", bridge.name());
             }
             return Ok(bridge);
         }
@@ -314,15 +274,7 @@ impl Bridge {
         let all = format!("{}.0/20", self.network());
         command::succeeds(
             Command::new("iptables")
-                .args([
-                    "--wait",
-                    what,
-                    "FORWARD",
-                    "--source",
-                    &all,
-                    "--destination",
-                    &all,
-                ])
+                .args(["--wait", what, "FORWARD", "--source", &all, "--destination", &all])
                 .args(["--jump", "ACCEPT"]),
         )
     }
@@ -330,10 +282,7 @@ impl Bridge {
     fn is_left_over(&self) -> bool {
         let alias: PathBuf = ["/sys/class/net", &self.name(), "ifalias"].iter().collect();
         let alias = std::fs::read_to_string(alias).unwrap_or_default();
-        alias
-            .trim()
-            .strip_prefix("runbookd ")
-            .is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+        alias.trim().strip_prefix("runbookd ").is_some_and(|pid| !Path::new("/proc").join(pid).exists())
     }
 
     fn remove(&self) {
@@ -361,49 +310,21 @@ mod tests {
     fn it_runs_containers_hangs_on_demand_and_survives_its_own_death() {
         let mut private = PrivateEngine::start().unwrap();
         ensure_tiny(private.engine()).unwrap();
-        let run = [
-            "run",
-            "--detach",
-            "--name",
-            "web",
-            "--publish",
-            "127.0.0.1::80",
-            TINY,
-        ];
+        let run = ["run", "--detach", "--name", "web", "--publish", "127.0.0.1::80", TINY];
         let serve = ["/bin/httpd", "-f", "-p", "80", "-h", "/etc"];
-        private
-            .engine()
-            .run(&[&run[..], &serve[..]].concat())
-            .unwrap();
+        private.engine().run(&[&run[..], &serve[..]].concat()).unwrap();
         let port = private.engine().run(&["port", "web", "80"]).unwrap();
         let page = crate::http::Request::get(&format!("http://{port}/none"));
         clock::retry_for("the server", Duration::from_secs(10), || page.send()).unwrap();
 
         // Containers reach each other by address, through the one rule.
-        let address = private
-            .engine()
-            .run(&[
-                "inspect",
-                "--format",
-                "{{.NetworkSettings.IPAddress}}",
-                "web",
-            ])
-            .unwrap();
+        let address = private.engine().run(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", "web"]).unwrap();
         let look = format!("http://{address}/none");
-        let seen = private
-            .engine()
-            .docker()
-            .args(["run", "--rm", TINY, "/bin/wget", "-O-", &look])
-            .output()
-            .unwrap();
-        assert!(
-            String::from_utf8_lossy(&seen.stderr).contains("404"),
-            "{seen:?}"
-        );
+        let seen = private.engine().docker().args(["run", "--rm", TINY, "/bin/wget", "-O-", &look]).output().unwrap();
+        assert!(String::from_utf8_lossy(&seen.stderr).contains("404"), "{seen:?}");
 
         private.process().stop().unwrap();
-        let ask = crate::http::Request::get("http://localhost/_ping")
-            .deadline(Duration::from_millis(300));
+        let ask = crate::http::Request::get("http://localhost/_ping").deadline(Duration::from_millis(300));
         assert!(ask.send_unix(private.engine().socket()).is_err());
         private.process().cont().unwrap();
         ping(private.engine().socket()).unwrap();
@@ -413,14 +334,7 @@ mod tests {
         let before = bridges();
         private.kill_and_start_again().unwrap();
         assert_eq!(bridges(), before, "the private Engine removed docker0");
-        assert!(
-            private
-                .engine()
-                .run(&["ps", "--all", "--quiet"])
-                .unwrap()
-                .len()
-                > 5
-        );
+        assert!(private.engine().run(&["ps", "--all", "--quiet"]).unwrap().len() > 5);
 
         let directory = private.scratch.path().to_path_buf();
         let bridge = private.bridge.name();

@@ -42,8 +42,7 @@ impl Fault {
     /// When the file is missing or is not as expected.
     pub fn all() -> Result<Vec<Fault>> {
         let path = paths::root().join("deploy/estate/faults.json");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         parse(&text).with_context(|| format!("in {}", path.display()))
     }
 
@@ -54,16 +53,10 @@ impl Fault {
     pub fn named(name: &str) -> Result<Fault> {
         let all = Fault::all()?;
         let found = all.iter().find(|fault| fault.name == name);
-        found
-            .or_else(|| all.iter().find(|fault| fault.alert == name))
-            .cloned()
-            .with_context(|| {
-                let names: Vec<&str> = all.iter().map(|fault| fault.name.as_str()).collect();
-                format!(
-                    "there is no fault {name:?}; there are: {}",
-                    names.join(", ")
-                )
-            })
+        found.or_else(|| all.iter().find(|fault| fault.alert == name)).cloned().with_context(|| {
+            let names: Vec<&str> = all.iter().map(|fault| fault.name.as_str()).collect();
+            format!("there is no fault {name:?}; there are: {}", names.join(", "))
+        })
     }
 
     /// Switches it on or off in an estate.
@@ -84,21 +77,11 @@ impl Fault {
 
 fn parse(text: &str) -> Result<Vec<Fault>> {
     let list: Value = serde_json::from_str(text)?;
-    let list = list
-        .get("faults")
-        .unwrap_or(&list)
-        .as_array()
-        .context("no list of faults")?
-        .clone();
+    let list = list.get("faults").unwrap_or(&list).as_array().context("no list of faults")?.clone();
     list.iter()
         .map(|fault| {
             let word = |name: &str| fault[name].as_str().unwrap_or_default().to_owned();
-            let steps = |name: &str| {
-                fault[name]
-                    .as_array()
-                    .cloned()
-                    .with_context(|| format!("{fault} has no list {name:?}"))
-            };
+            let steps = |name: &str| fault[name].as_array().cloned().with_context(|| format!("{fault} has no list {name:?}"));
             if word("name").is_empty() || word("alert").is_empty() {
                 bail!("{fault} lacks \"name\" or \"alert\"");
             }
@@ -115,14 +98,9 @@ fn parse(text: &str) -> Result<Vec<Fault>> {
 
 fn run(estate: &Estate, step: &Value) -> Result<()> {
     if let Some(http) = step.get("http") {
-        let word = |name: &str| {
-            http[name]
-                .as_str()
-                .with_context(|| format!("\"http\" lacks {name:?}"))
-        };
+        let word = |name: &str| http[name].as_str().with_context(|| format!("\"http\" lacks {name:?}"));
         let url = format!("{}{}", estate.url(word("port_var")?)?, word("path")?);
-        let mut request = Request::new(http["method"].as_str().unwrap_or("POST"), &url)
-            .deadline(Duration::from_secs(30));
+        let mut request = Request::new(http["method"].as_str().unwrap_or("POST"), &url).deadline(Duration::from_secs(30));
         if let Some(body) = http.get("body") {
             request = request.json(body);
         }
@@ -130,26 +108,18 @@ fn run(estate: &Estate, step: &Value) -> Result<()> {
         return Ok(());
     }
     if let Some(exec) = step.get("exec") {
-        let service = exec["service"]
-            .as_str()
-            .context("\"exec\" lacks \"service\"")?;
+        let service = exec["service"].as_str().context("\"exec\" lacks \"service\"")?;
         estate.exec(service, &words(&exec["argv"])?)?;
         return Ok(());
     }
     if let Some(docker) = step.get("docker") {
         // A command on one container: {"docker": {"command": "stop", "service": "postgres"}}.
-        let service = docker["service"]
-            .as_str()
-            .context("\"docker\" lacks \"service\"")?;
-        let command = docker["command"]
-            .as_str()
-            .context("\"docker\" lacks \"command\"")?;
+        let service = docker["service"].as_str().context("\"docker\" lacks \"service\"")?;
+        let command = docker["command"].as_str().context("\"docker\" lacks \"command\"")?;
         if !["stop", "start", "restart", "pause", "unpause", "kill"].contains(&command) {
             bail!("{command:?} is no command that a fault may use");
         }
-        estate
-            .engine()
-            .run(&[command, &estate.container(service)])?;
+        estate.engine().run(&[command, &estate.container(service)])?;
         return Ok(());
     }
     bail!("a step is \"http\", \"exec\" or \"docker\"")
@@ -157,9 +127,7 @@ fn run(estate: &Estate, step: &Value) -> Result<()> {
 
 fn words(argv: &Value) -> Result<Vec<&str>> {
     let argv = argv.as_array().context("\"exec\" lacks \"argv\"")?;
-    argv.iter()
-        .map(|word| word.as_str().context("\"argv\" holds words only"))
-        .collect()
+    argv.iter().map(|word| word.as_str().context("\"argv\" holds words only")).collect()
 }
 
 #[cfg(test)]

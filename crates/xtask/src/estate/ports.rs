@@ -37,8 +37,7 @@ impl Ports {
 
     fn choose(name: &str, directory: &Path, keep: impl Fn(u16) -> bool) -> Result<Ports> {
         let file = directory.join("ports.json");
-        let text = std::fs::read_to_string(paths::root().join("docker-compose.yml"))
-            .context("cannot read docker-compose.yml")?;
+        let text = std::fs::read_to_string(paths::root().join("docker-compose.yml")).context("cannot read docker-compose.yml")?;
         let wanted = variables(&text);
         let mut known = BTreeMap::new();
         if let Ok(text) = std::fs::read_to_string(&file)
@@ -59,30 +58,22 @@ impl Ports {
             };
             by_variable.insert(variable, port);
         }
-        let map: serde_json::Map<String, Value> = by_variable
-            .iter()
-            .map(|(variable, port)| (variable.clone(), Value::from(*port)))
-            .collect();
-        std::fs::write(&file, Value::Object(map).to_string())
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        let map: serde_json::Map<String, Value> =
+            by_variable.iter().map(|(variable, port)| (variable.clone(), Value::from(*port))).collect();
+        std::fs::write(&file, Value::Object(map).to_string()).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Ports { by_variable })
     }
 
     pub(super) fn get(&self, variable: &str) -> Result<u16> {
         self.by_variable.get(variable).copied().with_context(|| {
             let known: Vec<&str> = self.by_variable.keys().map(String::as_str).collect();
-            format!(
-                "no port goes by {variable:?}; there are {}",
-                known.join(", ")
-            )
+            format!("no port goes by {variable:?}; there are {}", known.join(", "))
         })
     }
 
     /// All of them, by name.
     pub fn all(&self) -> impl Iterator<Item = (&str, u16)> {
-        self.by_variable
-            .iter()
-            .map(|(name, port)| (name.as_str(), *port))
+        self.by_variable.iter().map(|(name, port)| (name.as_str(), *port))
     }
 }
 
@@ -112,44 +103,22 @@ mod tests {
 
     #[test]
     fn variables_are_read_from_the_compose_file() {
-        let found = variables(
-            "ports: ['127.0.0.1:${PORT_A:-80}:80']\nx: ${ESTATE:-name} ${RUNBOOKD_PORT:-9095}",
-        );
-        let expected = [
-            ("PORT_A".to_owned(), 80),
-            ("RUNBOOKD_PORT".to_owned(), 9095),
-        ];
+        let found = variables("ports: ['127.0.0.1:${PORT_A:-80}:80']\nx: ${ESTATE:-name} ${RUNBOOKD_PORT:-9095}");
+        let expected = [("PORT_A".to_owned(), 80), ("RUNBOOKD_PORT".to_owned(), 9095)];
         assert_eq!(found, BTreeMap::from(expected));
     }
 
     #[test]
     fn two_estates_have_different_ports_and_keep_them() {
-        let (first, second) = (
-            Scratch::new("ports").unwrap(),
-            Scratch::new("ports").unwrap(),
-        );
+        let (first, second) = (Scratch::new("ports").unwrap(), Scratch::new("ports").unwrap());
         let one = Ports::remembered("one", first.path()).unwrap();
         let two = Ports::remembered("two", second.path()).unwrap();
-        assert_ne!(
-            one.get("PORT_POSTGRES").unwrap(),
-            two.get("PORT_POSTGRES").unwrap()
-        );
+        assert_ne!(one.get("PORT_POSTGRES").unwrap(), two.get("PORT_POSTGRES").unwrap());
         assert_eq!(Ports::remembered("one", first.path()).unwrap(), one);
         let taken = TcpListener::bind(("0.0.0.0", one.get("PORT_REDIS").unwrap())).unwrap();
         let other = Ports::that_are_free("one", first.path()).unwrap();
-        assert_ne!(
-            other.get("PORT_REDIS").unwrap(),
-            taken.local_addr().unwrap().port()
-        );
-        assert_eq!(
-            other.get("PORT_POSTGRES").unwrap(),
-            one.get("PORT_POSTGRES").unwrap()
-        );
-        assert!(
-            one.get("PORT_NONE")
-                .unwrap_err()
-                .to_string()
-                .contains("PORT_POSTGRES")
-        );
+        assert_ne!(other.get("PORT_REDIS").unwrap(), taken.local_addr().unwrap().port());
+        assert_eq!(other.get("PORT_POSTGRES").unwrap(), one.get("PORT_POSTGRES").unwrap());
+        assert!(one.get("PORT_NONE").unwrap_err().to_string().contains("PORT_POSTGRES"));
     }
 }

@@ -26,9 +26,7 @@ pub(super) fn ensure(file: &Path) -> Result<()> {
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
     }
     let mut random = [0_u8; 24];
-    File::open("/dev/urandom")?
-        .read_exact(&mut random)
-        .context("cannot read /dev/urandom")?;
+    File::open("/dev/urandom")?.read_exact(&mut random).context("cannot read /dev/urandom")?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     // Written in place: a mount follows the file, not its name.
     File::options()
@@ -54,10 +52,7 @@ mod tests {
         ensure(&file).unwrap();
         let first = std::fs::read_to_string(&file).unwrap();
         assert_eq!(first.trim().len(), 48);
-        assert_eq!(
-            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         ensure(&file).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
     }

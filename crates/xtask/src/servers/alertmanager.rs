@@ -46,21 +46,14 @@ impl Alertmanager {
     ///
     /// # Errors
     /// As [`Alertmanager::start`].
-    pub fn start_with(
-        configuration: &str,
-        settings: &AlertmanagerSettings,
-    ) -> Result<Alertmanager> {
+    pub fn start_with(configuration: &str, settings: &AlertmanagerSettings) -> Result<Alertmanager> {
         packages::ensure(&["prometheus-alertmanager"])?;
         on_free_ports(|| Alertmanager::start_once(configuration, settings))
     }
 
     fn start_once(configuration: &str, settings: &AlertmanagerSettings) -> Result<Alertmanager> {
         let port = free_port()?;
-        let cluster = if settings.clustered {
-            Some(free_port()?)
-        } else {
-            None
-        };
+        let cluster = if settings.clustered { Some(free_port()?) } else { None };
         let scratch = Scratch::new("alertmanager")?;
         for (name, text) in &settings.files {
             scratch.write(name, text)?;
@@ -78,12 +71,7 @@ impl Alertmanager {
             }
             None => arguments.push("--cluster.listen-address=".into()),
         }
-        arguments.extend(
-            settings
-                .peers
-                .iter()
-                .map(|peer| format!("--cluster.peer={peer}")),
-        );
+        arguments.extend(settings.peers.iter().map(|peer| format!("--cluster.peer={peer}")));
         arguments.extend(settings.arguments.iter().cloned());
         let mut process = Process::start(&Program {
             name: format!("alertmanager on port {port}"),
@@ -97,17 +85,9 @@ impl Alertmanager {
             log: scratch.join("log"),
         })?;
         process.wait_ready(Duration::from_secs(20), || {
-            Request::get(&format!("http://127.0.0.1:{port}/-/ready"))
-                .send()?
-                .ok()
-                .map(|_| ())
+            Request::get(&format!("http://127.0.0.1:{port}/-/ready")).send()?.ok().map(|_| ())
         })?;
-        Ok(Alertmanager {
-            process,
-            port,
-            cluster,
-            scratch,
-        })
+        Ok(Alertmanager { process, port, cluster, scratch })
     }
 
     /// The port it listens on, at 127.0.0.1.
@@ -125,9 +105,7 @@ impl Alertmanager {
     /// Where peers reach it; empty when it stands alone.
     #[must_use]
     pub fn cluster_address(&self) -> String {
-        self.cluster
-            .map(|port| format!("127.0.0.1:{port}"))
-            .unwrap_or_default()
+        self.cluster.map(|port| format!("127.0.0.1:{port}")).unwrap_or_default()
     }
 
     /// Writes the configuration anew and has it read.
@@ -136,10 +114,7 @@ impl Alertmanager {
     /// When it refuses what it reads.
     pub fn reload(&self, configuration: &str) -> Result<()> {
         self.scratch.write("alertmanager.yml", configuration)?;
-        Request::post(&format!("{}/-/reload", self.url()))
-            .send()?
-            .ok()
-            .map(|_| ())
+        Request::post(&format!("{}/-/reload", self.url())).send()?.ok().map(|_| ())
     }
 
     /// Sends alerts as Prometheus would: a JSON array of `{labels, annotations, startsAt, endsAt}`.
@@ -147,11 +122,7 @@ impl Alertmanager {
     /// # Errors
     /// When it refuses them.
     pub fn send(&self, alerts: &Value) -> Result<()> {
-        Request::post(&format!("{}/api/v2/alerts", self.url()))
-            .json(alerts)
-            .send()?
-            .ok()
-            .map(|_| ())
+        Request::post(&format!("{}/api/v2/alerts", self.url())).json(alerts).send()?.ok().map(|_| ())
     }
 
     /// Answers `/api/v2` + path.
@@ -159,10 +130,7 @@ impl Alertmanager {
     /// # Errors
     /// When the answer is no success.
     pub fn api(&self, path: &str) -> Result<Value> {
-        Request::get(&format!("{}/api/v2{path}", self.url()))
-            .send()?
-            .ok()?
-            .json()
+        Request::get(&format!("{}/api/v2{path}", self.url())).send()?.ok()?.json()
     }
 
     /// The value of one of its metrics whose line begins with `prefix`; 0 when there is none.
@@ -170,10 +138,7 @@ impl Alertmanager {
     /// # Errors
     /// When it does not answer.
     pub fn metric(&self, prefix: &str) -> Result<f64> {
-        let text = Request::get(&format!("{}/metrics", self.url()))
-            .send()?
-            .ok()?
-            .text();
+        let text = Request::get(&format!("{}/metrics", self.url())).send()?.ok()?.text();
         Ok(metric_in(&text, prefix))
     }
 
@@ -209,23 +174,15 @@ mod tests {
 
     #[test]
     fn two_of_them_share_an_alert_or_stand_alone() {
-        let settings = AlertmanagerSettings {
-            clustered: true,
-            ..AlertmanagerSettings::default()
-        };
+        let settings = AlertmanagerSettings { clustered: true, ..AlertmanagerSettings::default() };
         let first = Alertmanager::start_with(QUIET, &settings).unwrap();
-        let joins = AlertmanagerSettings {
-            peers: vec![first.cluster_address()],
-            ..settings
-        };
+        let joins = AlertmanagerSettings { peers: vec![first.cluster_address()], ..settings };
         let second = Alertmanager::start_with(QUIET, &joins).unwrap();
         clock::wait_for("two members", Duration::from_secs(20), || {
             Ok((second.metric("alertmanager_cluster_members ")? == 2.0).then_some(()))
         })
         .unwrap();
-        first
-            .send(&json!([{"labels": {"alertname": "A"}}]))
-            .unwrap();
+        first.send(&json!([{"labels": {"alertname": "A"}}])).unwrap();
         assert_eq!(first.api("/alerts").unwrap()[0]["labels"]["alertname"], "A");
         assert!(first.reload("no configuration").is_err());
     }

@@ -36,11 +36,7 @@ pub struct PostgresSettings {
 
 impl Default for PostgresSettings {
     fn default() -> Self {
-        PostgresSettings {
-            max_connections: 30,
-            reserved: 3,
-            more: Vec::new(),
-        }
+        PostgresSettings { max_connections: 30, reserved: 3, more: Vec::new() }
     }
 }
 
@@ -83,20 +79,12 @@ impl Postgres {
             name: format!("postgres on port {port}"),
             path: Path::new(PROGRAMS).join("postgres"),
             arguments: vec!["-D".into(), data.display().to_string()],
-            environment: vec![
-                ("LC_ALL".into(), "C.UTF-8".into()),
-                ("TZ".into(), "UTC".into()),
-            ],
+            environment: vec![("LC_ALL".into(), "C.UTF-8".into()), ("TZ".into(), "UTC".into())],
             user: Some(USER.into()),
             directory: scratch.path().into(),
             log: scratch.join("log"),
         };
-        let mut postgres = Postgres {
-            process: Process::start(&program)?,
-            program,
-            port,
-            scratch,
-        };
+        let mut postgres = Postgres { process: Process::start(&program)?, program, port, scratch };
         postgres.wait_ready()?;
         Ok(postgres)
     }
@@ -136,10 +124,7 @@ impl Postgres {
     #[must_use]
     pub fn url(&self, user: &str, password: &str, database: &str) -> String {
         let password = password.replace(' ', "%20");
-        format!(
-            "postgres://{user}:{password}@127.0.0.1:{}/{database}",
-            self.port
-        )
+        format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The superuser's address for the database `postgres`.
@@ -182,30 +167,15 @@ impl Postgres {
     ///
     /// # Errors
     /// As [`Postgres::psql`].
-    pub fn psql_file(
-        &self,
-        database: &str,
-        file: &Path,
-        variables: &[(&str, &str)],
-    ) -> Result<String> {
+    pub fn psql_file(&self, database: &str, file: &Path, variables: &[(&str, &str)]) -> Result<String> {
         command::output(
             Command::new(Path::new(PROGRAMS).join("psql"))
                 .args(["-XAtq", "--set=ON_ERROR_STOP=1", "--host"])
                 .arg(self.socket_directory())
                 .arg(format!("--port={}", self.port))
-                .args([
-                    "--username",
-                    self.superuser(),
-                    "--dbname",
-                    database,
-                    "--file",
-                ])
+                .args(["--username", self.superuser(), "--dbname", database, "--file"])
                 .arg(file)
-                .args(
-                    variables
-                        .iter()
-                        .map(|(name, value)| format!("--set={name}={value}")),
-                ),
+                .args(variables.iter().map(|(name, value)| format!("--set={name}={value}"))),
         )
     }
 
@@ -272,22 +242,14 @@ impl Drop for Postgres {
     }
 }
 
-fn write_configuration(
-    settings: &PostgresSettings,
-    port: u16,
-    scratch: &Scratch,
-    data: &Path,
-) -> Result<()> {
+fn write_configuration(settings: &PostgresSettings, port: u16, scratch: &Scratch, data: &Path) -> Result<()> {
     let socket = scratch.path().display().to_string();
     let mut lines: Vec<(String, String)> = [
         ("listen_addresses", "127.0.0.1"),
         ("port", &port.to_string()),
         ("unix_socket_directories", &socket),
         ("max_connections", &settings.max_connections.to_string()),
-        (
-            "superuser_reserved_connections",
-            &settings.reserved.to_string(),
-        ),
+        ("superuser_reserved_connections", &settings.reserved.to_string()),
         ("fsync", "off"),
         ("shared_buffers", "16MB"),
         ("log_line_prefix", "%m [%p] %q%u@%d %a "),
@@ -299,10 +261,7 @@ fn write_configuration(
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     lines.extend(settings.more.iter().cloned());
-    let text: String = lines
-        .iter()
-        .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
-        .collect();
+    let text: String = lines.iter().map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''"))).collect();
     // Later lines win, so these come after what initdb wrote.
     let path = data.join("postgresql.auto.conf");
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -316,8 +275,7 @@ fn write_configuration(
 
 /// The template cluster, made by `initdb` where it is not there yet.
 fn template() -> Result<PathBuf> {
-    let version =
-        command::output(Command::new(Path::new(PROGRAMS).join("postgres")).arg("--version"))?;
+    let version = command::output(Command::new(Path::new(PROGRAMS).join("postgres")).arg("--version"))?;
     let version = version.split_whitespace().nth(2).unwrap_or("15").to_owned();
     let cache = paths::cache()?;
     let template = cache.join(format!("postgres-{version}"));
@@ -339,11 +297,7 @@ fn template() -> Result<PathBuf> {
             .arg(Path::new(PROGRAMS).join("initdb"))
             .arg("--pgdata")
             .arg(&data)
-            .args([
-                "--username=postgres",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-            ])
+            .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"])
             .args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"])
             .arg(format!("--pwfile={}", password.display()))
             .current_dir(scratch.path()),
@@ -359,13 +313,7 @@ fn template() -> Result<PathBuf> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    command::output(
-        Command::new("cp")
-            .args(["--recursive", "--preserve=mode", "--reflink=auto"])
-            .arg(from)
-            .arg(to),
-    )
-    .map(|_| ())
+    command::output(Command::new("cp").args(["--recursive", "--preserve=mode", "--reflink=auto"]).arg(from).arg(to)).map(|_| ())
 }
 
 #[cfg(test)]
@@ -376,20 +324,10 @@ mod tests {
     fn it_answers_hangs_on_demand_and_comes_back_on_its_port() {
         let mut postgres = Postgres::start().unwrap();
         assert_eq!(postgres.psql("show max_connections").unwrap(), "30");
-        postgres
-            .psql("create role app login password 'app'")
-            .unwrap();
-        let seen = postgres
-            .psql_as("app", "postgres", "select current_user")
-            .unwrap();
+        postgres.psql("create role app login password 'app'").unwrap();
+        let seen = postgres.psql_as("app", "postgres", "select current_user").unwrap();
         assert_eq!(seen, "app");
-        assert!(
-            postgres
-                .psql("select wrong")
-                .unwrap_err()
-                .to_string()
-                .contains("wrong")
-        );
+        assert!(postgres.psql("select wrong").unwrap_err().to_string().contains("wrong"));
 
         postgres.stop().unwrap();
         let hung = command::finish(
@@ -404,17 +342,8 @@ mod tests {
         postgres.shut_down();
         assert!(postgres.psql("select 1").is_err());
         postgres.start_again().unwrap();
-        assert_eq!(
-            postgres
-                .psql("select count(*) from pg_roles where rolname = 'app'")
-                .unwrap(),
-            "1"
-        );
-        assert!(
-            postgres.log().contains("app@postgres test psql"),
-            "{}",
-            postgres.log()
-        );
+        assert_eq!(postgres.psql("select count(*) from pg_roles where rolname = 'app'").unwrap(), "1");
+        assert!(postgres.log().contains("app@postgres test psql"), "{}", postgres.log());
     }
 
     #[test]
@@ -426,9 +355,7 @@ mod tests {
         };
         let postgres = Postgres::start_with(&settings).unwrap();
         assert_eq!(postgres.psql("show work_mem").unwrap(), "1MB");
-        let ask = |url: &str| {
-            command::output(Command::new("psql").args(["-XAtqw", url, "-c", "select 1"]))
-        };
+        let ask = |url: &str| command::output(Command::new("psql").args(["-XAtqw", url, "-c", "select 1"]));
         assert_eq!(ask(&postgres.superuser_url()).unwrap(), "1\n");
         assert!(ask(&postgres.url("postgres", "wrong", "postgres")).is_err());
     }

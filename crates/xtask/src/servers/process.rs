@@ -61,30 +61,18 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&program.path)
             .args(&program.arguments)
-            .envs(
-                program
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            )
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&program.directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
         let (answer, answered) = channel();
-        keeper()
-            .send((command, answer))
-            .ok()
-            .context("the thread that starts servers is gone")?;
+        keeper().send((command, answer)).ok().context("the thread that starts servers is gone")?;
         let child = answered
             .recv()
             .context("the thread that starts servers is gone")?
             .with_context(|| format!("cannot start {} (setpriv)", program.name))?;
-        Ok(Process {
-            name: program.name.clone(),
-            child,
-            log: program.log.clone(),
-        })
+        Ok(Process { name: program.name.clone(), child, log: program.log.clone() })
     }
 
     /// Its process id.
@@ -102,9 +90,7 @@ impl Process {
     /// All that it has printed.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Waits until `ready` answers without error, while it lives.
@@ -196,19 +182,13 @@ impl Drop for Process {
 pub(crate) fn as_user(user: Option<&str>) -> Command {
     let mut command = Command::new("setpriv");
     if let Some(user) = user.filter(|_| paths::is_root()) {
-        command
-            .arg(format!("--reuid={user}"))
-            .arg(format!("--regid={user}"))
-            .arg("--init-groups");
+        command.arg(format!("--reuid={user}")).arg(format!("--regid={user}")).arg("--init-groups");
     }
     command
 }
 
 fn send(pid: u32, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("no such process id")?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no such process id")?;
     kill_process(pid, signal)?;
     Ok(())
 }
@@ -281,17 +261,11 @@ mod tests {
     fn it_outlives_the_thread_that_asked_for_it_and_ends_on_drop() {
         let scratch = Scratch::new("process").unwrap();
         let program = sleeper(&scratch);
-        let mut process = std::thread::spawn(move || Process::start(&program))
-            .join()
-            .unwrap()
-            .unwrap();
+        let mut process = std::thread::spawn(move || Process::start(&program)).join().unwrap().unwrap();
         let pid = process.pid();
         assert!(process.is_running());
         process.stop().unwrap();
-        clock::wait_for("the stop", Duration::from_secs(5), || {
-            Ok((state(pid) == Some('T')).then_some(()))
-        })
-        .unwrap();
+        clock::wait_for("the stop", Duration::from_secs(5), || Ok((state(pid) == Some('T')).then_some(()))).unwrap();
         process.cont().unwrap();
         assert!(process.is_running());
         drop(process);
@@ -315,11 +289,7 @@ mod tests {
     #[test]
     fn it_ends_when_its_owner_is_killed() {
         let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "servers::process::tests::the_process_that_will_be_killed",
-                "--nocapture",
-            ])
+            .args(["--exact", "servers::process::tests::the_process_that_will_be_killed", "--nocapture"])
             .env("XTASK_TEST_WILL_BE_KILLED", "1")
             .stdout(Stdio::piped())
             .spawn()
@@ -338,10 +308,7 @@ mod tests {
         .unwrap();
         owner.kill().unwrap();
         owner.wait().unwrap();
-        clock::wait_for("its end", Duration::from_secs(5), || {
-            Ok(matches!(state(pid), None | Some('Z')).then_some(()))
-        })
-        .unwrap();
+        clock::wait_for("its end", Duration::from_secs(5), || Ok(matches!(state(pid), None | Some('Z')).then_some(()))).unwrap();
     }
 
     #[test]
@@ -351,12 +318,7 @@ mod tests {
         program.path = "/bin/ls".into();
         program.arguments = vec!["/there/is/no/such/place".into()];
         let mut process = Process::start(&program).unwrap();
-        let error = process
-            .wait_ready(Duration::from_secs(5), || bail!("not yet"))
-            .unwrap_err();
-        assert!(
-            format!("{error:#}").contains("/there/is/no/such/place"),
-            "{error:#}"
-        );
+        let error = process.wait_ready(Duration::from_secs(5), || bail!("not yet")).unwrap_err();
+        assert!(format!("{error:#}").contains("/there/is/no/such/place"), "{error:#}");
     }
 }

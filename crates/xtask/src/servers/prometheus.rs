@@ -52,16 +52,9 @@ impl Prometheus {
             log: scratch.join("log"),
         })?;
         process.wait_ready(Duration::from_secs(20), || {
-            Request::get(&format!("http://127.0.0.1:{port}/-/ready"))
-                .send()?
-                .ok()
-                .map(|_| ())
+            Request::get(&format!("http://127.0.0.1:{port}/-/ready")).send()?.ok().map(|_| ())
         })?;
-        Ok(Prometheus {
-            process,
-            port,
-            scratch,
-        })
+        Ok(Prometheus { process, port, scratch })
     }
 
     /// The port it listens on, at 127.0.0.1.
@@ -82,10 +75,7 @@ impl Prometheus {
     /// When it refuses what it reads.
     pub fn reload(&self, name: &str, text: &str) -> Result<()> {
         self.scratch.write(name, text)?;
-        Request::post(&format!("{}/-/reload", self.url()))
-            .send()?
-            .ok()
-            .map(|_| ())
+        Request::post(&format!("{}/-/reload", self.url())).send()?.ok().map(|_| ())
     }
 
     /// Answers `/api/v1` + path: the `data` of the answer.
@@ -93,9 +83,7 @@ impl Prometheus {
     /// # Errors
     /// When the answer is no success.
     pub fn api(&self, path: &str) -> Result<Value> {
-        let answer = Request::get(&format!("{}/api/v1{path}", self.url()))
-            .send()?
-            .json()?;
+        let answer = Request::get(&format!("{}/api/v1{path}", self.url())).send()?.json()?;
         if answer["status"] != "success" {
             bail!("prometheus answers {answer}");
         }
@@ -124,10 +112,7 @@ mod tests {
     fn a_rule_fires() {
         let prometheus = Prometheus::start(
             "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n",
-            &[(
-                "rules.yml",
-                "groups: [{name: a, rules: [{alert: Always, expr: vector(1)}]}]\n",
-            )],
+            &[("rules.yml", "groups: [{name: a, rules: [{alert: Always, expr: vector(1)}]}]\n")],
         )
         .unwrap();
         clock::wait_for("the alert", Duration::from_secs(20), || {

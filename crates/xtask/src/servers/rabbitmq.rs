@@ -66,10 +66,7 @@ impl RabbitMq {
             ("RABBITMQ_MNESIA_BASE", at("data")),
             ("RABBITMQ_LOG_BASE", at("logs")),
             ("RABBITMQ_CONFIG_FILE", configuration.display().to_string()),
-            (
-                "RABBITMQ_ENABLED_PLUGINS_FILE",
-                plugins.display().to_string(),
-            ),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", plugins.display().to_string()),
             ("RABBITMQ_CONF_ENV_FILE", at("no-such-file")),
             // Makes the script become the server instead of watching over it, so that our signals reach it.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
@@ -80,11 +77,8 @@ impl RabbitMq {
         scratch.give_to(USER)?;
         let epmd = Process::start(&Program {
             name: "epmd".into(),
-            path: command::find("epmd")
-                .context("epmd (package erlang-base) is not on the search path")?,
-            arguments: ["-port", &names.to_string(), "-address", "127.0.0.1"]
-                .map(String::from)
-                .into(),
+            path: command::find("epmd").context("epmd (package erlang-base) is not on the search path")?,
+            arguments: ["-port", &names.to_string(), "-address", "127.0.0.1"].map(String::from).into(),
             environment: vec![],
             user: Some(USER.into()),
             directory: scratch.path().into(),
@@ -101,19 +95,9 @@ impl RabbitMq {
         })?;
         process.wait_ready(Duration::from_secs(60), || {
             std::net::TcpStream::connect(("127.0.0.1", amqp))?;
-            ask(Request::get(&format!(
-                "http://127.0.0.1:{management}/api/overview"
-            )))
-            .map(|_| ())
+            ask(Request::get(&format!("http://127.0.0.1:{management}/api/overview"))).map(|_| ())
         })?;
-        Ok(RabbitMq {
-            process,
-            _names: epmd,
-            amqp,
-            management,
-            environment,
-            scratch,
-        })
+        Ok(RabbitMq { process, _names: epmd, amqp, management, environment, scratch })
     }
 
     /// The AMQP port, at 127.0.0.1.
@@ -225,16 +209,8 @@ mod tests {
     #[test]
     fn it_answers_on_both_ports_and_obeys_its_control_program() {
         let rabbit = RabbitMq::start().unwrap();
-        rabbit
-            .api(
-                "PUT",
-                "/api/queues/voiceai/tasks",
-                Some(&json!({"durable": true})),
-            )
-            .unwrap();
-        let queues = rabbit
-            .ctl(&["list_queues", "--vhost", "voiceai", "name"])
-            .unwrap();
+        rabbit.api("PUT", "/api/queues/voiceai/tasks", Some(&json!({"durable": true}))).unwrap();
+        let queues = rabbit.ctl(&["list_queues", "--vhost", "voiceai", "name"]).unwrap();
         assert!(queues.contains("tasks"), "{queues}");
     }
 }

@@ -51,8 +51,7 @@ impl Redis {
             text.push_str(&format!("{name} {value}\n"));
         }
         let configuration = scratch.write("redis.conf", &text)?;
-        let path =
-            command::find("redis-server").context("redis-server is not on the search path")?;
+        let path = command::find("redis-server").context("redis-server is not on the search path")?;
         let program = Program {
             name: format!("redis on port {port}"),
             path,
@@ -62,12 +61,7 @@ impl Redis {
             directory: scratch.path().into(),
             log: scratch.join("log"),
         };
-        let mut redis = Redis {
-            process: Process::start(&program)?,
-            program,
-            port,
-            scratch,
-        };
+        let mut redis = Redis { process: Process::start(&program)?, program, port, scratch };
         redis.wait_ready()?;
         Ok(redis)
     }
@@ -149,12 +143,7 @@ impl Redis {
 }
 
 fn ask(socket: &Path, arguments: &[&str]) -> Result<String> {
-    let text = command::output(
-        Command::new("redis-cli")
-            .arg("-s")
-            .arg(socket)
-            .args(arguments),
-    )?;
+    let text = command::output(Command::new("redis-cli").arg("-s").arg(socket).args(arguments))?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -167,12 +156,7 @@ mod tests {
         let mut redis = Redis::start_with(&[("maxmemory", "20mb")]).unwrap();
         assert_eq!(redis.cli(&["set", "a", "b c"]).unwrap(), "OK");
         assert_eq!(redis.cli(&["get", "a"]).unwrap(), "b c");
-        assert!(
-            redis
-                .cli(&["config", "get", "maxmemory"])
-                .unwrap()
-                .contains("20971520")
-        );
+        assert!(redis.cli(&["config", "get", "maxmemory"]).unwrap().contains("20971520"));
         redis.shut_down();
         assert!(redis.cli(&["ping"]).is_err());
         redis.start_again().unwrap();

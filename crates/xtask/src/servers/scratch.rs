@@ -73,12 +73,7 @@ impl Scratch {
     /// When there is no such user.
     pub fn give_to(&self, user: &str) -> Result<()> {
         if paths::is_root() {
-            command::output(
-                Command::new("chown")
-                    .arg("--recursive")
-                    .arg(format!("{user}:"))
-                    .arg(&self.path),
-            )?;
+            command::output(Command::new("chown").arg("--recursive").arg(format!("{user}:")).arg(&self.path))?;
         }
         Ok(())
     }
@@ -97,10 +92,7 @@ fn sweep(above: &Path) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .split('-')
-            .next()
-            .and_then(|word| word.parse::<u32>().ok());
+        let owner = name.split('-').next().and_then(|word| word.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }

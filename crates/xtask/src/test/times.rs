@@ -16,8 +16,7 @@ pub(super) const LIST: &str = "tests/slow.txt";
 
 /// The tests that took longer than [`LIMIT`] and are not listed, each with its time.
 pub(super) fn unlisted(report: &Path) -> Result<Vec<String>> {
-    let xml = std::fs::read_to_string(report)
-        .with_context(|| format!("cannot read {}", report.display()))?;
+    let xml = std::fs::read_to_string(report).with_context(|| format!("cannot read {}", report.display()))?;
     let list = std::fs::read_to_string(paths::root().join(LIST)).unwrap_or_default();
     Ok(too_long(&xml, &list))
 }
@@ -46,11 +45,7 @@ fn attribute<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let start = format!("{name}=\"");
     // The blank keeps "name" from being found within "classname".
     let padded = head.find(&format!(" {start}")).map(|at| at + 1);
-    let at = if head.starts_with(&start) {
-        Some(0)
-    } else {
-        padded
-    }?;
+    let at = if head.starts_with(&start) { Some(0) } else { padded }?;
     head.get(at + start.len()..)?.split('"').next()
 }
 

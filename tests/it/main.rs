@@ -17,3 +17,7 @@ mod intake;
 mod cure;
 mod kill;
 mod tidy;
+mod cli;
+mod doctor;
+mod reconcile;
+mod store;

@@ -1,0 +1,164 @@
+//! The examination against real servers: everything well, and then each thing wrong in turn, told with its mend. Changes nothing:
+//! the database's own sessions are the witness.
+
+use std::time::Duration;
+
+use runbook::target::TerminateBy;
+use serde_json::Value;
+use xtask::http::Request;
+use xtask::servers::{Alertmanager, PostgresSettings};
+
+use crate::databases::Database;
+use crate::support::daemon::{Daemon, Home, binary, until};
+use crate::support::slack_standin::{CHANNEL, SlackStandin};
+
+const ROUTES: &str = "\
+route:
+  receiver: people
+  routes:
+    - {receiver: runbookd, continue: true}
+receivers:
+  - name: people
+  - name: runbookd
+    webhook_configs: [{url: 'http://127.0.0.1:9/webhook/alertmanager'}]
+";
+
+const RUNBOOK: &str = "\
+runbook: too-many
+summary: close idle sessions
+match: ['alertname=\"TooMany\"']
+target: postgres/main
+mode: auto
+limits: {cooldown: 10m, rate: [3/1h]}
+look:
+  sessions: {postgres.sessions: {idle_for: 10m}}
+require: sessions.used_ratio > 0.8
+remedies:
+  - name: close idle sessions
+    steps:
+      - postgres.terminate_idle: {idle_for: 10m, at_most: 20}
+    verify: {until: sessions.used_ratio < 0.7, within: 1m, hold: 15s}
+otherwise: escalate
+";
+
+fn home(database: &Database, alertmanager: &Alertmanager, slack: &SlackStandin) -> Home {
+    let home = Home::new(&[("runbooks/too-many.yaml", RUNBOOK.to_owned())]);
+    home.write("secrets/slack", "xoxb-first");
+    home.write("secrets/look", "look's own");
+    home.write("secrets/act", "act's own");
+    home.write(
+        "runbookd.yaml",
+        &format!(
+            "listen: 127.0.0.1:PORT\nalertmanager:\n  - {{url: '{}', receiver: runbookd}}\n\
+             slack: {{token: {{file: secrets/slack}}, channel: {CHANNEL}, base_url: \"{}\"}}\n",
+            alertmanager.url(),
+            slack.base()
+        ),
+    );
+    home.write(
+        "targets.yaml",
+        &format!(
+            "postgres/main: {{host: 127.0.0.1, port: {}, database: postgres, class: P1, owner: dba@example.invalid, \
+             look: {{user: runbookd_look, password: {{file: secrets/look}}}}, act: {{user: runbookd_act, password: {{file: secrets/act}}}}}}\n",
+            database.postgres.port()
+        ),
+    );
+    home
+}
+
+/// Examines by the command line: its exit code and what it found.
+fn examined(home: &Home) -> (i32, Value) {
+    let output = home.command(binary(), &["doctor", "--json"]).output().unwrap();
+    let found = serde_json::from_slice(&output.stdout);
+    (output.status.code().unwrap(), found.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+fn wrong(found: &Value) -> Vec<String> {
+    let lines = found["lines"].as_array().unwrap().iter().filter(|line| line["state"] == "wrong");
+    lines.map(|line| format!("{}: {}", line["about"].as_str().unwrap(), line["says"].as_str().unwrap())).collect()
+}
+
+fn metric(daemon: &Daemon<'_>, line: &str) -> bool {
+    Request::get(&daemon.url("/metrics")).send().unwrap().text().lines().any(|found| found == line)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_well_is_ready_and_what_is_wrong_has_its_mend() {
+    let database = Database::start(&PostgresSettings::default(), TerminateBy::SignalBackend, false);
+    let (alertmanager, slack) = (Alertmanager::start(ROUTES).unwrap(), SlackStandin::start().await);
+    let home = home(&database, &alertmanager, &slack);
+    let client = database.client("app", "bystander").await;
+    let daemon = home.start(binary(), &[]);
+
+    // It is examined at the start, without being asked.
+    until(
+        "the first examination",
+        Duration::from_secs(20),
+        || metric(&daemon, "runbookd_runbook_ready{runbook=\"too-many\"} 1").then_some(()),
+        || home.log(),
+    );
+    let (code, found) = examined(&home);
+    assert_eq!((code, wrong(&found)), (0, vec![]), "{found:#}");
+    assert_eq!(found["runbooks"][0]["says"], "ready");
+    let about: Vec<&str> = found["lines"].as_array().unwrap().iter().map(|line| line["about"].as_str().unwrap()).collect();
+    let alertmanager_line = format!("Alertmanager {}", alertmanager.url());
+    for thing in [
+        "configuration",
+        "clock",
+        "space",
+        "journal",
+        "deliveries",
+        "postgres/main (look)",
+        "postgres/main (act)",
+        "postgres/main",
+        &alertmanager_line,
+        "Slack",
+    ] {
+        assert!(about.contains(&thing), "{thing} was not examined: {about:?}");
+    }
+    let text = String::from_utf8(home.command(binary(), &["doctor"]).output().unwrap().stdout).unwrap();
+    assert!(text.contains("too-many: ready") && text.contains("Nothing is wrong."), "{text}");
+
+    // Each thing goes wrong, and is told with its mend.
+    database.postgres.psql("REVOKE pg_signal_backend FROM runbookd_act").unwrap();
+    slack.allow(true, false);
+    alertmanager.reload(&ROUTES.replace("- {receiver: runbookd, continue: true}", "- {receiver: people}")).unwrap();
+    home.write("runbookd.yaml", "listen: nowhere\n");
+    let (code, found) = examined(&home);
+    assert_eq!(code, 1);
+    let says = found["runbooks"][0]["says"].as_str().unwrap();
+    assert!(says.starts_with("would be refused because") && says.contains("grant pg_signal_backend"), "{says}");
+    let told = wrong(&found);
+    for (about, mend) in [("configuration", "runbookd check"), ("Slack", "invite it"), ("Alertmanager", "no route there leads")] {
+        assert!(told.iter().any(|line| line.starts_with(about) && line.contains(mend)), "{about} is not told: {told:?}");
+    }
+    assert!(metric(&daemon, "runbookd_runbook_ready{runbook=\"too-many\"} 0"));
+    assert!(metric(&daemon, "runbookd_doctor_problems 4"), "{told:?}");
+
+    // Nothing of it changed anything, and nobody was told a thing.
+    assert!(slack.messages().is_empty() && daemon.incidents().is_empty());
+    let alive = database.postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bystander'").unwrap();
+    assert!(alive.contains('1'), "{alive}");
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_reached_is_told_in_time() {
+    let slack = SlackStandin::start().await;
+    let database = Database::plain();
+    let alertmanager = Alertmanager::start(ROUTES).unwrap();
+    let home = home(&database, &alertmanager, &slack);
+    slack.rotate("xoxb-other");
+    database.postgres.process().stop().unwrap();
+    alertmanager.process().stop().unwrap();
+    let daemon = home.start(binary(), &[]);
+    let (code, found) = examined(&home);
+    assert_eq!(code, 1);
+    let told = wrong(&found);
+    for about in ["postgres/main (look)", "postgres/main (act)", "postgres/main:", "Alertmanager", "Slack"] {
+        assert!(told.iter().any(|line| line.starts_with(about)), "{about} is not told: {told:?}");
+    }
+    assert!(found["runbooks"][0]["says"].as_str().unwrap().contains("cannot see postgres/main"), "{found:#}");
+    database.postgres.process().cont().unwrap();
+    drop(daemon);
+}

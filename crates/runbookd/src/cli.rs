@@ -51,7 +51,8 @@ pub fn main() -> ExitCode {
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
     }
     start_log(cli.log_format, if serves { "info" } else { "error" });
-    let mut builder = if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let mut builder =
+        if serves { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::new(error).context("starting the runtime")).tell(),
@@ -101,7 +102,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Runbooks => look::runbooks(&client, json).await,
         Command::Run { runbook, target, dry_run, by } => ask::run(&client, &runbook, target.as_ref(), dry_run, by, json).await,
         Command::Fire { alert, labels, resolved } => ask::fire(&client, &alert, &labels, resolved, json).await,
-        Command::Report { words, runbook, target, by } => ask::report(&client, &words, runbook.as_deref(), target.as_ref(), by, json).await,
+        Command::Report { words, runbook, target, by } => {
+            ask::report(&client, &words, runbook.as_deref(), target.as_ref(), by, json).await
+        }
         Command::Note { id, words, by } => ask::note(&client, id, &words, by, json).await,
         Command::Approve { ask, by } => ask::answer(&client, &ask, None, by, json).await,
         Command::Deny { ask, why, by } => ask::answer(&client, &ask, Some(&why), by, json).await,

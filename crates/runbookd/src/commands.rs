@@ -88,7 +88,9 @@ pub struct Done {
 /// Who asks: never nobody, because every record names somebody.
 fn person(by: &str) -> Result<String, CommandError> {
     match inert(by.trim(), MOST_NAME) {
-        by if by.is_empty() => Err(CommandError::wrong("nobody is named as the one who asks", "say who you are, with `by` or --by")),
+        by if by.is_empty() => {
+            Err(CommandError::wrong("nobody is named as the one who asks", "say who you are, with `by` or --by"))
+        }
         by => Ok(by),
     }
 }
@@ -107,7 +109,11 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> 
         Some(near) => format!("`{near}` is there; if that was meant, write it so"),
         None => {
             let names: Vec<&str> = known.into_iter().take(20).collect();
-            if names.is_empty() { "there are none in the configuration".to_owned() } else { format!("there are: {}", names.join(", ")) }
+            if names.is_empty() {
+                "there are none in the configuration".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            }
         }
     }
 }

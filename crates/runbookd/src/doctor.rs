@@ -90,7 +90,8 @@ pub struct Examination {
 impl Examination {
     /// How many things are wrong, runbooks that would be refused among them.
     pub fn problems(&self) -> usize {
-        self.lines.iter().filter(|line| line.state == State::Wrong).count() + self.runbooks.iter().filter(|book| !book.ready).count()
+        self.lines.iter().filter(|line| line.state == State::Wrong).count()
+            + self.runbooks.iter().filter(|book| !book.ready).count()
     }
 
     /// For a terminal: what is wrong cannot be overlooked, and nothing in it steers.

@@ -23,10 +23,17 @@ pub async fn run(daemon: Arc<Daemon>) {
         }
         match prune(&daemon).await {
             Ok(pruned) if pruned.incidents > 0 || pruned.evidence > 0 => {
-                tracing::info!(incidents = pruned.incidents, evidence = pruned.evidence, journal_bytes = pruned.bytes, "took what is too old or too much out of the journal");
+                tracing::info!(
+                    incidents = pruned.incidents,
+                    evidence = pruned.evidence,
+                    journal_bytes = pruned.bytes,
+                    "took what is too old or too much out of the journal"
+                );
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(error = format!("{error:#}"), "the journal could not be pruned; it is tried again in an hour"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the journal could not be pruned; it is tried again in an hour")
+            }
         }
     }
 }
@@ -42,5 +49,8 @@ pub async fn prune(daemon: &Daemon) -> anyhow::Result<Pruned> {
 /// How much is kept: what the configuration says, and the journal's own measure where it says nothing.
 pub fn retention(settings: &DaemonSettings) -> Retention {
     let usual = Retention::default();
-    Retention { age: settings.retention.age.map_or(usual.age, Span::duration), bytes: settings.retention.size.unwrap_or(usual.bytes) }
+    Retention {
+        age: settings.retention.age.map_or(usual.age, Span::duration),
+        bytes: settings.retention.size.unwrap_or(usual.bytes),
+    }
 }

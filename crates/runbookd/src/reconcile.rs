@@ -75,9 +75,12 @@ pub async fn round(daemon: &Daemon, memory: &mut Memory) -> anyhow::Result<Plan>
     if current.settings.alertmanagers.is_empty() {
         return Ok(Plan::default());
     }
-    let known = daemon.journal.open_alerts().await?.into_iter().filter_map(|(incident, fingerprint, _)| {
-        Some(Known { incident, fingerprint: fingerprint.parse().ok()? })
-    });
+    let known = daemon
+        .journal
+        .open_alerts()
+        .await?
+        .into_iter()
+        .filter_map(|(incident, fingerprint, _)| Some(Known { incident, fingerprint: fingerprint.parse().ok()? }));
     let known: Vec<Known> = known.collect();
     let said = ask::all(&current, daemon.clock.now()).await;
     for one in &said {
@@ -103,7 +106,11 @@ fn tell_reachable(daemon: &Daemon, memory: &mut Memory, said: &Said) {
     let before = memory.reachable.insert(said.url.clone(), reachable);
     match &said.listed {
         Err(why) if before != Some(false) => {
-            tracing::warn!(alertmanager = said.url, why, "Alertmanager cannot be asked what fires: unknown, so nothing starts and nothing ends by it");
+            tracing::warn!(
+                alertmanager = said.url,
+                why,
+                "Alertmanager cannot be asked what fires: unknown, so nothing starts and nothing ends by it"
+            );
         }
         Ok(_) if before == Some(false) => tracing::info!(alertmanager = said.url, "Alertmanager can be asked again"),
         _ => {}

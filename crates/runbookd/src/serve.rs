@@ -151,7 +151,10 @@ async fn reload(daemon: &Arc<Daemon>) {
             for complaint in complaints.iter() {
                 tracing::error!("{complaint}");
             }
-            tracing::error!(complaints = complaints.len(), "the new configuration is wrong, and the old one stays in force; mend it and send SIGHUP again");
+            tracing::error!(
+                complaints = complaints.len(),
+                "the new configuration is wrong, and the old one stays in force; mend it and send SIGHUP again"
+            );
         }
         Err(error @ ReloadError::Store(_)) => tracing::error!("{error}"),
     }

@@ -252,7 +252,12 @@ mod tests {
 
     #[test]
     fn scopes_and_labels_are_read_as_people_write_them() {
-        for (text, read) in [("all", "all"), ("runbook:x", "runbook:x"), ("target:redis/cache", "target:redis/cache"), ("redis/cache", "target:redis/cache")] {
+        for (text, read) in [
+            ("all", "all"),
+            ("runbook:x", "runbook:x"),
+            ("target:redis/cache", "target:redis/cache"),
+            ("redis/cache", "target:redis/cache"),
+        ] {
             assert_eq!(scope(text).map(|scope| scope.to_string()), Ok(read.to_owned()));
         }
         assert!(scope("redis").is_err() && scope("").is_err());

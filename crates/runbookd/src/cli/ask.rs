@@ -15,7 +15,14 @@ use super::place::who;
 use super::show;
 use crate::commands::{Done, DryRun};
 
-pub(super) async fn run(client: &Client, runbook: &str, target: Option<&TargetId>, dry_run: bool, by: By, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(
+    client: &Client,
+    runbook: &str,
+    target: Option<&TargetId>,
+    dry_run: bool,
+    by: By,
+    json: bool,
+) -> Result<(), Failure> {
     let body = json!({"runbook": runbook, "target": target, "dry_run": dry_run, "by": who(by.by)});
     if dry_run {
         let dry: DryRun = client.post("run", &body).await?;
@@ -40,7 +47,13 @@ fn done(done: &Done, json: bool) -> Result<(), Failure> {
     if json { show::json(done) } else { show::text(&inert(&done.says, 1_000)) }
 }
 
-pub(super) async fn fire(client: &Client, alert: &str, labels: &[(String, String)], resolved: bool, json: bool) -> Result<(), Failure> {
+pub(super) async fn fire(
+    client: &Client,
+    alert: &str,
+    labels: &[(String, String)],
+    resolved: bool,
+    json: bool,
+) -> Result<(), Failure> {
     let labels: BTreeMap<&str, &str> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let status = if resolved { "resolved" } else { "firing" };
     let said: Value = client.post("fire", &json!({"alert": alert, "labels": labels, "status": status})).await?;
@@ -64,7 +77,10 @@ pub(super) async fn note(client: &Client, id: IncidentId, words: &str, by: By, j
 pub(super) async fn answer(client: &Client, ask: &str, why: Option<&str>, by: By, json: bool) -> Result<(), Failure> {
     let ask = ask.trim();
     if ask.is_empty() {
-        return Err(Failure::usage("the question's name is empty", "copy it from the message, or from `runbookd incidents show INC-NUMBER`"));
+        return Err(Failure::usage(
+            "the question's name is empty",
+            "copy it from the message, or from `runbookd incidents show INC-NUMBER`",
+        ));
     }
     let by = who(by.by);
     let (path, body, words) = match why {

@@ -60,10 +60,12 @@ impl Client {
         let within = if path.starts_with("journal/") { WITHIN_LONG } else { WITHIN };
         let asking = tokio::time::timeout(within, self.exchange(method, path, body));
         let answer = show::patiently("waiting for the daemon", asking).await;
-        let no_answer = |_| Failure::failed(format!("the daemon gave no answer within {} s", within.as_secs()), "look at its log");
+        let no_answer =
+            |_| Failure::failed(format!("the daemon gave no answer within {} s", within.as_secs()), "look at its log");
         let (status, answer) = answer.map_err(no_answer)??;
         if status.is_success() {
-            let read = serde_json::from_slice(&answer).context("the daemon's answer cannot be read; are both of the same release?")?;
+            let read =
+                serde_json::from_slice(&answer).context("the daemon's answer cannot be read; are both of the same release?")?;
             return Ok(read);
         }
         Err(refusal(status, &answer))

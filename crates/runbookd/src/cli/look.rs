@@ -25,8 +25,12 @@ const AT_ONCE: usize = 16;
 pub(super) async fn targets(client: &Client, place: &Place, json: bool) -> Result<(), Failure> {
     let seen = match client.get::<Value>("targets").await {
         Ok(list) => {
-            let ids: Vec<TargetId> =
-                list["targets"].as_array().into_iter().flatten().filter_map(|one| one["target"]["id"].as_str()?.parse().ok()).collect();
+            let ids: Vec<TargetId> = list["targets"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one["target"]["id"].as_str()?.parse().ok())
+                .collect();
             let looks: Vec<_> = ids.into_iter().map(|id| ask(client, id)).collect();
             stream::iter(looks).buffered(AT_ONCE).try_collect().await?
         }
@@ -43,7 +47,8 @@ pub(super) async fn targets(client: &Client, place: &Place, json: bool) -> Resul
     if seen.is_empty() {
         return show::text("The inventory is empty.");
     }
-    let rows: Vec<Vec<String>> = seen.iter().map(|(id, finding)| vec![id.to_string(), finding.probe.clone(), show::finding_line(finding)]).collect();
+    let rows: Vec<Vec<String>> =
+        seen.iter().map(|(id, finding)| vec![id.to_string(), finding.probe.clone(), show::finding_line(finding)]).collect();
     show::text(&show::table(&["TARGET", "LOOK", "SEEN"], &rows))
 }
 
@@ -90,7 +95,9 @@ pub(super) async fn runbooks(client: &Client, json: bool) -> Result<(), Failure>
         .flatten()
         .map(|one| {
             let target = match &one["target"] {
-                Value::Object(target) => target.get("Named").and_then(Value::as_str).map_or("by a label".to_owned(), |id| inert(id, 75)),
+                Value::Object(target) => {
+                    target.get("Named").and_then(Value::as_str).map_or("by a label".to_owned(), |id| inert(id, 75))
+                }
                 _ => String::new(),
             };
             vec![text(one, "name"), inert(one["mode"]["default"].as_str().unwrap_or_default(), 10), target, text(one, "summary")]

@@ -20,7 +20,12 @@ use super::show;
 use crate::clock::Clock;
 use crate::{config, housekeeping};
 
-pub(super) async fn incidents(client: &Client, what: Option<args::Incidents>, listing: &Listing, json: bool) -> Result<(), Failure> {
+pub(super) async fn incidents(
+    client: &Client,
+    what: Option<args::Incidents>,
+    listing: &Listing,
+    json: bool,
+) -> Result<(), Failure> {
     let journal = open(client.state()).await?;
     match what {
         Some(args::Incidents::Show { id }) => one(&journal, id, json).await,
@@ -53,8 +58,12 @@ async fn one(journal: &Journal, id: IncidentId, json: bool) -> Result<(), Failur
     let (incident, events) = load(journal, id).await?;
     if json {
         let summary = journal.summary(id).await?;
-        let evidence: Vec<Value> =
-            journal.evidence_of(id).await?.into_iter().map(|(name, hash, bytes)| json!({"name": name, "hash": hash, "bytes": bytes})).collect();
+        let evidence: Vec<Value> = journal
+            .evidence_of(id)
+            .await?
+            .into_iter()
+            .map(|(name, hash, bytes)| json!({"name": name, "hash": hash, "bytes": bytes}))
+            .collect();
         let events: Vec<Value> = journal.events(id).await?.iter().map(written).collect();
         let report = final_report(&incident, &pairs(journal, id).await?, &Manner::default()).json()?;
         return show::json(&json!({"incident": summary, "report": report, "events": events, "evidence": evidence}));
@@ -76,7 +85,9 @@ pub(super) async fn explain(client: &Client, id: IncidentId, json: bool) -> Resu
         .iter()
         .filter_map(|(at, event)| {
             let (why, gates) = match event {
-                Event::Waits { why, gates, .. } | Event::RungSkipped { why, gates } | Event::Ending { why, gates, .. } => (why.as_str(), gates.as_slice()),
+                Event::Waits { why, gates, .. } | Event::RungSkipped { why, gates } | Event::Ending { why, gates, .. } => {
+                    (why.as_str(), gates.as_slice())
+                }
                 Event::ActionStarted { gates, .. } => ("every gate was open", gates.as_slice()),
                 Event::Enough { why } | Event::Stale { why } => (why.as_str(), [].as_slice()),
                 _ => return None,
@@ -91,7 +102,8 @@ async fn load(journal: &Journal, id: IncidentId) -> Result<(Incident, Vec<(Stamp
     if journal.summary(id).await?.is_none() {
         return Err(Failure::failed(format!("there is no incident {id}"), "`runbookd incidents` lists those there are"));
     }
-    let incident = journal.load(id).await.with_context(|| format!("{id} cannot be read by this release; a person has to look at it"))?;
+    let incident =
+        journal.load(id).await.with_context(|| format!("{id} cannot be read by this release; a person has to look at it"))?;
     Ok((incident, pairs(journal, id).await?))
 }
 
@@ -102,7 +114,10 @@ async fn pairs(journal: &Journal, id: IncidentId) -> Result<Vec<(Stamp, Event)>,
 async fn open(state: &Path) -> Result<Journal, Failure> {
     if !state.join("journal.db").exists() {
         let why = format!("there is no journal in {}", state.display());
-        return Err(Failure::failed(why, "name the daemon's state directory with --state or RUNBOOKD_STATE; it is made when the daemon first starts"));
+        return Err(Failure::failed(
+            why,
+            "name the daemon's state directory with --state or RUNBOOKD_STATE; it is made when the daemon first starts",
+        ));
     }
     Journal::open_to_read(state).await.map_err(|error| Failure::from(anyhow::Error::new(error)))
 }
@@ -113,7 +128,11 @@ pub(super) async fn journal(client: &Client, place: &Place, what: args::Journal,
             let journal = open(client.state()).await?;
             show::patiently("copying the journal", journal.backup(&to)).await?;
             let bytes = std::fs::metadata(&to).map(|file| file.len()).unwrap_or_default();
-            if json { show::json(&json!({"to": to, "bytes": bytes})) } else { show::text(&format!("copied {bytes} bytes to {}", to.display())) }
+            if json {
+                show::json(&json!({"to": to, "bytes": bytes}))
+            } else {
+                show::text(&format!("copied {bytes} bytes to {}", to.display()))
+            }
         }
         args::Journal::Check => {
             let journal = open(client.state()).await?;
@@ -121,7 +140,8 @@ pub(super) async fn journal(client: &Client, place: &Place, what: args::Journal,
             if json {
                 show::json(&health)?;
             } else {
-                let complaints: String = health.complaints.iter().map(|complaint| format!("  {}\n", inert(complaint, 500))).collect();
+                let complaints: String =
+                    health.complaints.iter().map(|complaint| format!("  {}\n", inert(complaint, 500))).collect();
                 let counted = format!("{} incidents and {} pieces of evidence were read", health.incidents, health.evidence);
                 let verdict = if health.complaints.is_empty() { "all of it is in order" } else { "this is wrong:" };
                 show::text(&format!("{counted}; {verdict}\n{complaints}"))?;
@@ -136,7 +156,10 @@ pub(super) async fn journal(client: &Client, place: &Place, what: args::Journal,
             if json {
                 return show::json(&pruned);
             }
-            show::text(&format!("took {} incidents and {} pieces of evidence; {} bytes are left", pruned["incidents"], pruned["evidence"], pruned["bytes"]))
+            show::text(&format!(
+                "took {} incidents and {} pieces of evidence; {} bytes are left",
+                pruned["incidents"], pruned["evidence"], pruned["bytes"]
+            ))
         }
     }
 }

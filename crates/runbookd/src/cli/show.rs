@@ -74,7 +74,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for row in all {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count() + 2)));
+        let cells =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count() + 2)));
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
@@ -104,7 +105,12 @@ pub(super) fn finding(finding: &Finding) -> String {
     for field in table {
         let value = finding.field(field.name);
         let unit = if matches!(value, Seen::Unknown(_)) { "" } else { field.unit };
-        text.push_str(&format!("  {:<26} {:<24} {}\n", field.name, format!("{} {unit}", value_words(&value)).trim_end(), field.means));
+        text.push_str(&format!(
+            "  {:<26} {:<24} {}\n",
+            field.name,
+            format!("{} {unit}", value_words(&value)).trim_end(),
+            field.means
+        ));
     }
     let subjects = finding.subjects();
     for subject in subjects.iter().take(MOST_SUBJECTS) {
@@ -129,14 +135,23 @@ fn value_words(value: &Seen) -> String {
 
 /// A dry run, gate by gate.
 pub(super) fn dry_run(dry: &DryRun) -> String {
-    let mut text = format!("A dry run of {} on {}: nothing was written, nothing was done.\n\nSeen\n", inert(&dry.runbook, 100), dry.target);
+    let mut text =
+        format!("A dry run of {} on {}: nothing was written, nothing was done.\n\nSeen\n", inert(&dry.runbook, 100), dry.target);
     for (name, seen) in &dry.looks {
         text.push_str(&format!("  {}: {}\n", inert(name, 60), finding_line(seen)));
     }
     for rung in &dry.rungs {
-        text.push_str(&format!("\n{}\n", if rung.remedy.is_empty() { "At the end".to_owned() } else { inert(&rung.remedy, 200) }));
+        text.push_str(&format!(
+            "\n{}\n",
+            if rung.remedy.is_empty() { "At the end".to_owned() } else { inert(&rung.remedy, 200) }
+        ));
         for gate in &rung.gates {
-            text.push_str(&format!("  {:<7} {:<12} {}\n", if gate.open { "open" } else { "CLOSED" }, inert(&gate.name, 40), inert(&gate.why, 500)));
+            text.push_str(&format!(
+                "  {:<7} {:<12} {}\n",
+                if gate.open { "open" } else { "CLOSED" },
+                inert(&gate.name, 40),
+                inert(&gate.why, 500)
+            ));
         }
         text.push_str(&format!("  {}\n", inert(&rung.would, 500)));
         for one in &rung.touched {

@@ -15,12 +15,22 @@ use super::place::who;
 use super::show;
 use crate::commands::{remove_pause_file, write_pause_file};
 
-pub(super) async fn pause(client: &Client, scope: Option<Scope>, reason: Option<String>, lasts: Option<Span>, by: By, json: bool) -> Result<(), Failure> {
+pub(super) async fn pause(
+    client: &Client,
+    scope: Option<Scope>,
+    reason: Option<String>,
+    lasts: Option<Span>,
+    by: By,
+    json: bool,
+) -> Result<(), Failure> {
     let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else {
         if scope.is_none() && lasts.is_none() {
             return list(client, json).await;
         }
-        return Err(Failure::usage("a pause needs a reason", "say why with --reason; whoever finds it at night will want to know"));
+        return Err(Failure::usage(
+            "a pause needs a reason",
+            "say why with --reason; whoever finds it at night will want to know",
+        ));
     };
     let (scope, by) = (scope.unwrap_or(Scope::All), who(by.by));
     let body = json!({"scope": scope, "reason": reason, "by": by, "for": lasts});
@@ -28,14 +38,24 @@ pub(super) async fn pause(client: &Client, scope: Option<Scope>, reason: Option<
         Ok(said) if json => show::json(&said),
         Ok(_) => {
             let end = lasts.map_or_else(|| format!("until `runbookd resume {scope}`"), |lasts| format!("for {lasts}"));
-            show::text(&format!("paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"))
+            show::text(&format!(
+                "paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"
+            ))
         }
         Err(Failure::Unreachable { why, .. }) => pause_alone(client.state(), &scope, &reason, lasts, &by, &why, json),
         Err(failure) => Err(failure),
     }
 }
 
-fn pause_alone(state: &Path, scope: &Scope, reason: &str, lasts: Option<Span>, by: &str, why: &str, json: bool) -> Result<(), Failure> {
+fn pause_alone(
+    state: &Path,
+    scope: &Scope,
+    reason: &str,
+    lasts: Option<Span>,
+    by: &str,
+    why: &str,
+    json: bool,
+) -> Result<(), Failure> {
     if !state.is_dir() {
         return Err(Failure::Unreachable {
             why: format!("{why}, and there is no state directory {} to put the pause file in", state.display()),
@@ -46,7 +66,10 @@ fn pause_alone(state: &Path, scope: &Scope, reason: &str, lasts: Option<Span>, b
     if json {
         return show::json(&json!({"scope": "all", "file": path}));
     }
-    let mut text = format!("{why}, so {} was written: everything is paused, also after the next start, until `runbookd resume all`", path.display());
+    let mut text = format!(
+        "{why}, so {} was written: everything is paused, also after the next start, until `runbookd resume all`",
+        path.display()
+    );
     if *scope != Scope::All {
         text.push_str(&format!("\nthe file stops more than {scope}: only a running daemon can pause that alone"));
     }
@@ -79,11 +102,17 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         .flatten()
         .map(|pause| {
             let text = |name: &str| inert(pause[name].as_str().unwrap_or_default(), 200);
-            let until = pause["until"].as_i64().map_or_else(|| "lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
+            let until = pause["until"]
+                .as_i64()
+                .map_or_else(|| "lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
             vec![text("scope"), until, text("by"), text("reason")]
         })
         .collect();
-    if rows.is_empty() { show::text("Nothing is paused.") } else { show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &rows)) }
+    if rows.is_empty() {
+        show::text("Nothing is paused.")
+    } else {
+        show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &rows))
+    }
 }
 
 pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -> Result<(), Failure> {
@@ -98,7 +127,11 @@ pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -
             show::text("removed the pause file; no daemon answers, and pauses that it keeps in its journal stay until it runs")
         }
         Err(Failure::Unreachable { why, mend }) => {
-            let file = if *scope == Scope::All { ", and there is no pause file to remove" } else { ", and a pause of it stands in the daemon's journal" };
+            let file = if *scope == Scope::All {
+                ", and there is no pause file to remove"
+            } else {
+                ", and a pause of it stands in the daemon's journal"
+            };
             Err(Failure::Unreachable { why: format!("{why}{file}"), mend })
         }
         Err(failure) => Err(failure),

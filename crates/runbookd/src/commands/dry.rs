@@ -139,7 +139,12 @@ async fn decide_all(
                 apply(&mut incident, now, &Event::EvidenceCaptured { at, captured })?;
             }
             Decision::SkipRung(why) => {
-                rungs.push(Rung { remedy, gates: gates.clone(), would: format!("would leave this rung out: {why}"), touched: Vec::new() });
+                rungs.push(Rung {
+                    remedy,
+                    gates: gates.clone(),
+                    would: format!("would leave this rung out: {why}"),
+                    touched: Vec::new(),
+                });
                 apply(&mut incident, now, &Event::RungSkipped { why, gates })?;
                 if let Stage::Closing { how, why } = &incident.stage {
                     let would = format!("would end as {}: {why}", how.word());
@@ -174,9 +179,15 @@ fn apply(incident: &mut Incident, now: runbook::time::Stamp, event: &Event) -> R
 }
 
 fn order_words(order: &Order, findings: &Findings, what: &str) -> (String, Vec<String>) {
-    let touched: Vec<String> =
-        order.describe(findings).into_iter().map(|(identity, words)| runbook::text::inert(&format!("{identity}: {words}"), 300)).collect();
-    (format!("{what} {} on {}, to {} of at most {}", order.action, order.target, order.selection.count(), order.action.cap()), touched)
+    let touched: Vec<String> = order
+        .describe(findings)
+        .into_iter()
+        .map(|(identity, words)| runbook::text::inert(&format!("{identity}: {words}"), 300))
+        .collect();
+    (
+        format!("{what} {} on {}, to {} of at most {}", order.action, order.target, order.selection.count(), order.action.cap()),
+        touched,
+    )
 }
 
 /// The longest stretch of the past that a runbook's limits go by.

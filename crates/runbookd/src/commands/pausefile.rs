@@ -35,6 +35,8 @@ pub fn remove_pause_file(directory: &Path) -> anyhow::Result<bool> {
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("removing {}; everything stays paused while it is there", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("removing {}; everything stays paused while it is there", path.display()))
+        }
     }
 }

@@ -67,7 +67,10 @@ pub async fn report(daemon: &Daemon, report: &Report) -> Result<Done, CommandErr
 async fn open(daemon: &Daemon, chosen: Chosen, trigger: Trigger) -> Result<Done, CommandError> {
     if let Some(id) = open_one(daemon, &chosen).await? {
         let why = format!("{id} is open for {} on {} already", chosen.runbook, chosen.target);
-        return Err(CommandError::refused(why, format!("`runbookd incidents show {id}` says where it is; `runbookd note {id} TEXT` adds to it")));
+        return Err(CommandError::refused(
+            why,
+            format!("`runbookd incidents show {id}` says where it is; `runbookd note {id} TEXT` adds to it"),
+        ));
     }
     let id = daemon.journal.open_incident(&chosen, trigger, daemon.clock.now()).await?;
     tracing::info!(incident = %id, runbook = chosen.runbook, target = %chosen.target, "opens an incident for a person");
@@ -95,10 +98,20 @@ pub(super) fn choose(configuration: &Configuration, name: &str, wanted: Option<&
         (TargetSelector::Named(id), _) => id.clone(),
         (TargetSelector::Lookup { kind, .. }, Some(wanted)) if wanted.kind == *kind => wanted.clone(),
         (TargetSelector::Lookup { kind, .. }, _) => {
-            let known: Vec<String> =
-                configuration.inventory.iter().filter(|target| target.id.kind == *kind).map(|target| target.id.to_string()).collect();
-            let mend = format!("name one with --target: {}", if known.is_empty() { "the inventory has none".to_owned() } else { known.join(", ") });
-            return Err(CommandError::wrong(format!("`{name}` is for a {} that an alert's label names, and here is no alert", kind.word()), mend));
+            let known: Vec<String> = configuration
+                .inventory
+                .iter()
+                .filter(|target| target.id.kind == *kind)
+                .map(|target| target.id.to_string())
+                .collect();
+            let mend = format!(
+                "name one with --target: {}",
+                if known.is_empty() { "the inventory has none".to_owned() } else { known.join(", ") }
+            );
+            return Err(CommandError::wrong(
+                format!("`{name}` is for a {} that an alert's label names, and here is no alert", kind.word()),
+                mend,
+            ));
         }
     };
     if configuration.inventory.get(&target).is_none() {
@@ -111,7 +124,10 @@ pub(super) fn choose(configuration: &Configuration, name: &str, wanted: Option<&
 
 /// The one runbook that the words name, by its own name or by its target.
 fn guess(configuration: &Configuration, said: &str, target: Option<&TargetId>) -> Result<Chosen, CommandError> {
-    let named: Vec<&str> = said.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '(' | ')')).map(|word| word.trim_end_matches('.')).collect();
+    let named: Vec<&str> = said
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '(' | ')'))
+        .map(|word| word.trim_end_matches('.'))
+        .collect();
     let is_for = |book: &&Runbook| match (&book.target, target) {
         _ if named.contains(&book.name.as_str()) => true,
         (TargetSelector::Named(id), Some(wanted)) => id == wanted,
@@ -129,7 +145,10 @@ fn guess(configuration: &Configuration, said: &str, target: Option<&TargetId>) -
         }
         several => {
             let names: Vec<&str> = several.iter().map(|book| book.name.as_str()).collect();
-            Err(CommandError::refused("several runbooks could be meant", format!("name one with --runbook: {}", names.join(", "))))
+            Err(CommandError::refused(
+                "several runbooks could be meant",
+                format!("name one with --runbook: {}", names.join(", ")),
+            ))
         }
     }
 }

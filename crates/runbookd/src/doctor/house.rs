@@ -34,7 +34,14 @@ fn configuration(daemon: &Daemon, current: &Current) -> Line {
         Ok(loaded) => {
             let warnings = loaded.notes.count(config::Severity::Warning);
             let rest = if warnings == 0 { String::new() } else { format!(", with {warnings} warnings (see `runbookd check`)") };
-            Line::well(about, format!("{} runbooks, {} targets{rest}", loaded.configuration.runbooks.len(), loaded.configuration.inventory.iter().count()))
+            Line::well(
+                about,
+                format!(
+                    "{} runbooks, {} targets{rest}",
+                    loaded.configuration.runbooks.len(),
+                    loaded.configuration.inventory.iter().count()
+                ),
+            )
         }
     }
 }
@@ -42,7 +49,10 @@ fn configuration(daemon: &Daemon, current: &Current) -> Line {
 fn clock(daemon: &Daemon) -> Line {
     match daemon.clock.doubted_until() {
         None => Line::well("clock", "wall and monotonic time agree"),
-        Some(until) => Line::wrong("clock", format!("the wall clock jumped; nothing acts by itself before {until}; check the machine's time synchronisation")),
+        Some(until) => Line::wrong(
+            "clock",
+            format!("the wall clock jumped; nothing acts by itself before {until}; check the machine's time synchronisation"),
+        ),
     }
 }
 
@@ -71,7 +81,9 @@ fn journal(daemon: &Daemon) -> Line {
 
 fn last_delivery(daemon: &Daemon) -> Line {
     match daemon.metrics.last_delivery() {
-        Some(at) => Line::well("deliveries", format!("the last one came {} ago", humanize_duration(daemon.clock.now().since(at)))),
+        Some(at) => {
+            Line::well("deliveries", format!("the last one came {} ago", humanize_duration(daemon.clock.now().since(at))))
+        }
         None => Line::unknown("deliveries", "none has come since the start; `runbookd fire` tries the way from the inbox on"),
     }
 }
@@ -80,7 +92,12 @@ async fn pauses(daemon: &Daemon) -> Vec<Line> {
     match daemon.journal.pauses(daemon.clock.now()).await {
         Ok(pauses) => pauses
             .into_iter()
-            .map(|pause| Line::well("pause", format!("{} is paused: {} (by {}); nothing starts there", pause.scope, pause.reason, pause.by)))
+            .map(|pause| {
+                Line::well(
+                    "pause",
+                    format!("{} is paused: {} (by {}); nothing starts there", pause.scope, pause.reason, pause.by),
+                )
+            })
             .collect(),
         Err(error) => vec![Line::unknown("pause", format!("what is paused cannot be read: {error:#}"))],
     }

@@ -34,7 +34,11 @@ fn target(id: &TargetId, finding: &Finding) -> Line {
         return Line::wrong(about, format!("cannot be seen: {why}"));
     }
     // A look that saw something may still say that a part of the way is closed: the management API, AMQP.
-    for (field, what) in [("amqp", "AMQP does not answer"), ("management", "the management API does not answer"), ("answering", "it does not answer")] {
+    for (field, what) in [
+        ("amqp", "AMQP does not answer"),
+        ("management", "the management API does not answer"),
+        ("answering", "it does not answer"),
+    ] {
         if finding.field(field) == Value::Flag(false) {
             return Line::wrong(about, format!("{} looked: {what}", finding.probe));
         }
@@ -44,7 +48,10 @@ fn target(id: &TargetId, finding: &Finding) -> Line {
 
 pub(super) async fn alertmanagers(daemon: &Daemon, current: &Current) -> Vec<Line> {
     if current.settings.alertmanagers.is_empty() {
-        return vec![Line::unknown("Alertmanager", "none is configured, so alerts whose delivery was lost are never asked for; add `alertmanager:`")];
+        return vec![Line::unknown(
+            "Alertmanager",
+            "none is configured, so alerts whose delivery was lost are never asked for; add `alertmanager:`",
+        )];
     }
     let lines = join_all(current.settings.alertmanagers.iter().map(|settings| alertmanager(daemon, current, settings))).await;
     lines.into_iter().flatten().collect()
@@ -64,15 +71,27 @@ async fn alertmanager(daemon: &Daemon, current: &Current, settings: &Alertmanage
         let hint = near.map(|near| format!("; `{near}` is there")).unwrap_or_default();
         lines.push(Line::wrong(&about, format!("has no receiver `{receiver}`{hint}: mend `receiver:` here, or add it there")));
     } else if !neighbour.routed {
-        lines.push(Line::wrong(&about, format!("no route there leads to the receiver `{receiver}`, so nothing is ever delivered: add one, with `continue: true`")));
+        lines.push(Line::wrong(
+            &about,
+            format!(
+                "no route there leads to the receiver `{receiver}`, so nothing is ever delivered: add one, with `continue: true`"
+            ),
+        ));
     }
     match neighbour.delivers {
-        Some(false) => lines.push(Line::wrong(&about, "no webhook there ends in /webhook/alertmanager, so nothing is ever delivered")),
-        None if lines.is_empty() => lines.push(Line::unknown(&about, "keeps the address of its webhook secret; whether it is ours cannot be seen")),
+        Some(false) => {
+            lines.push(Line::wrong(&about, "no webhook there ends in /webhook/alertmanager, so nothing is ever delivered"))
+        }
+        None if lines.is_empty() => {
+            lines.push(Line::unknown(&about, "keeps the address of its webhook secret; whether it is ours cannot be seen"))
+        }
         _ => {}
     }
     if lines.is_empty() {
-        lines.push(Line::well(about, format!("{}: a route leads to `{receiver}`, and a webhook there ends in our path", neighbour.version)));
+        lines.push(Line::well(
+            about,
+            format!("{}: a route leads to `{receiver}`, and a webhook there ends in our path", neighbour.version),
+        ));
     }
     lines
 }

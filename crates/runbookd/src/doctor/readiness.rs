@@ -55,7 +55,8 @@ fn targets_of(current: &Current, book: &Runbook, reasons: &mut Vec<String>) -> V
             vec![id.clone()]
         }
         TargetSelector::Lookup { kind, .. } => {
-            let found: Vec<TargetId> = inventory.iter().filter(|target| target.id.kind == *kind).map(|target| target.id.clone()).collect();
+            let found: Vec<TargetId> =
+                inventory.iter().filter(|target| target.id.kind == *kind).map(|target| target.id.clone()).collect();
             if found.is_empty() {
                 reasons.push(format!("the inventory has no {} that a label could name", kind.word()));
             }

@@ -46,7 +46,13 @@ async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said
     }
     let receiver = wire::quoted_receiver(&settings.receiver);
     // Alertmanager anchors the expression itself. The silenced ones are wanted too: a silence is a person's word.
-    let query = [("receiver", receiver.as_str()), ("active", "true"), ("silenced", "true"), ("inhibited", "true"), ("unprocessed", "true")];
+    let query = [
+        ("receiver", receiver.as_str()),
+        ("active", "true"),
+        ("silenced", "true"),
+        ("inhibited", "true"),
+        ("unprocessed", "true"),
+    ];
     let listed = get(http, settings, &["alerts"], &query, MOST_BYTES).await;
     said.listed = listed.and_then(|body| wire::read_listed(&body).map_err(|error| inert(&format!("{error:#}"), 300)));
     if let Ok(alerts) = &mut said.listed {
@@ -60,7 +66,10 @@ pub(super) async fn silence(current: &Current, url: &str, id: &str) -> String {
     let Some(settings) = current.settings.alertmanagers.iter().find(|settings| settings.url == url) else {
         return format!(" ({})", inert(id, 60));
     };
-    match get(current.connections.looking().http(), settings, &["silence", id], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
+    match get(current.connections.looking().http(), settings, &["silence", id], &[], MOST_STATUS)
+        .await
+        .and_then(|body| json(&body))
+    {
         Ok(silence) => {
             let text = |name: &str| inert(silence[name].as_str().unwrap_or("?"), 300);
             format!(" by {}: {} ({})", text("createdBy"), text("comment"), inert(id, 60))
@@ -110,7 +119,11 @@ fn is_routed(written: &str, receiver: &str) -> bool {
 
 /// Whether a webhook ends in our path; unknown where releases from 0.26 on write `<secret>` instead of addresses.
 fn delivers(written: &str) -> Option<bool> {
-    let urls: Vec<&str> = written.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("url:")).map(str::trim).collect();
+    let urls: Vec<&str> = written
+        .lines()
+        .filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("url:"))
+        .map(str::trim)
+        .collect();
     if urls.iter().any(|url| url.trim_matches(['"', '\'']).ends_with(OUR_PATH)) {
         return Some(true);
     }
@@ -122,7 +135,13 @@ fn json(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| inert(&format!("the answer is no JSON: {error}"), 300))
 }
 
-async fn get(http: &Client, settings: &AlertmanagerSettings, path: &[&str], query: &[(&str, &str)], most: usize) -> Result<Vec<u8>, String> {
+async fn get(
+    http: &Client,
+    settings: &AlertmanagerSettings,
+    path: &[&str],
+    query: &[(&str, &str)],
+    most: usize,
+) -> Result<Vec<u8>, String> {
     let base: reqwest::Url = settings.url.parse().map_err(|error| format!("its address is no URL: {error}"))?;
     let parts: Vec<&str> = ["api", "v2"].into_iter().chain(path.iter().copied()).collect();
     let mut url = connect::http::below(&base, &parts).map_err(|error| format!("{error:#}"))?;
@@ -149,7 +168,9 @@ mod tests {
     #[test]
     fn a_way_to_us_is_read_from_its_own_configuration() {
         let written = "route:\n  receiver: humans\n  routes:\n  - receiver: runbookd\n    continue: true\nreceivers:\n- name: runbookd\n  webhook_configs:\n  - send_resolved: true\n    url: http://x:9095/webhook/alertmanager\n";
-        assert!(is_routed(written, "runbookd") && !is_routed(written, "runbook") && is_routed("route:\n  receiver: \"a b\"\n", "a b"));
+        assert!(
+            is_routed(written, "runbookd") && !is_routed(written, "runbook") && is_routed("route:\n  receiver: \"a b\"\n", "a b")
+        );
         assert_eq!(delivers(written), Some(true));
         assert_eq!(delivers("  - url: http://x/other\n"), Some(false));
         assert_eq!(delivers("    url: <secret>\n"), None);

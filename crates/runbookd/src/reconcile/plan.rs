@@ -136,8 +136,14 @@ mod tests {
         let labels = Labels::from([("alertname".to_owned(), name.to_owned())]);
         let starts_at = Stamp::from_millis(NOW).minus(age);
         let fingerprint = Fingerprint::of(&labels);
-        let alert =
-            Alert { fingerprint, status: AlertStatus::Firing, labels, annotations: Labels::new(), starts_at, generator_url: String::new() };
+        let alert = Alert {
+            fingerprint,
+            status: AlertStatus::Firing,
+            labels,
+            annotations: Labels::new(),
+            starts_at,
+            generator_url: String::new(),
+        };
         Listed {
             alert,
             state,
@@ -202,7 +208,8 @@ mod tests {
         for (what, said, known, heard) in table {
             assert_eq!(words(&said, known, &[]).0 == ["A"], heard, "{what}");
         }
-        let both = [said("a", HOUR, &[listed("A", State::Active, HOUR)]), said("b", HOUR, &[listed("A", State::Active, 2 * HOUR)])];
+        let both =
+            [said("a", HOUR, &[listed("A", State::Active, HOUR)]), said("b", HOUR, &[listed("A", State::Active, 2 * HOUR)])];
         let plan = plan(&both, &[], &BTreeSet::new(), Stamp::from_millis(NOW));
         assert_eq!(plan.hear.len(), 1, "two Alertmanagers, one alert");
         assert_eq!(plan.hear[0].starts_at, Stamp::from_millis(NOW).minus(2 * HOUR), "the earlier start is the episode's");
@@ -212,7 +219,11 @@ mod tests {
     fn a_silence_stops_its_incident_once() {
         let everywhere = [said("a", HOUR, &[silenced("A"), silenced("B")]), said("b", HOUR, &[silenced("A")])];
         assert_eq!(words(&everywhere, &[known(1, "A"), known(1, "B"), known(2, "C")], &[]).1, [1]);
-        assert_eq!(words(&[said("a", Duration::ZERO, &[silenced("A")])], &[known(1, "A")], &[]).1, [1], "however young the Alertmanager");
+        assert_eq!(
+            words(&[said("a", Duration::ZERO, &[silenced("A")])], &[known(1, "A")], &[]).1,
+            [1],
+            "however young the Alertmanager"
+        );
         assert!(words(&[away("a")], &[known(1, "A")], &[]).1.is_empty());
     }
 
@@ -230,7 +241,13 @@ mod tests {
             ("its cluster has not settled", vec![unsettled], &["A"], 0, false),
             ("unreachable", vec![away("a")], &["A"], 0, false),
             ("none is configured", vec![], &["A"], 0, false),
-            ("another still has it", vec![said("a", HOUR, &[]), said("b", HOUR, std::slice::from_ref(&has_it))], &["A"], 0, false),
+            (
+                "another still has it",
+                vec![said("a", HOUR, &[]), said("b", HOUR, std::slice::from_ref(&has_it))],
+                &["A"],
+                0,
+                false,
+            ),
             ("the other is away", vec![said("a", HOUR, &[]), away("b")], &["A"], 1, true),
         ];
         for (what, said, before, missing, over) in table {

@@ -24,11 +24,11 @@ pub(crate) async fn answering(looking: &Looking, target: &Target, within: Durati
         session.close().await;
         anyhow::Ok(())
     };
-    let vhost_path = ["api", "vhosts", vhost];
-    let (amqp, overview, host, alarms) = tokio::join!(
+    let (amqp, overview, hosts, alarms) = tokio::join!(
         amqp,
         ask(looking, target, &["api", "overview"], within),
-        ask(looking, target, &vhost_path, within),
+        // The list, because one virtual host by its name is shown to administrators only (RabbitMQ 3.10).
+        ask(looking, target, &["api", "vhosts"], within),
         ask(looking, target, &["api", "health", "checks", "alarms"], within),
     );
     let mut fields = Fields::new();
@@ -45,7 +45,7 @@ pub(crate) async fn answering(looking: &Looking, target: &Target, within: Durati
             other => Value::Unknown(said(other)),
         },
     );
-    fields.put("messages", number(&host, &["messages"]));
+    fields.put("messages", messages(&hosts, vhost));
     fields.put("connections", number(&overview, &["object_totals", "connections"]));
     fields.put(
         "version",
@@ -56,6 +56,20 @@ pub(crate) async fn answering(looking: &Looking, target: &Target, within: Durati
         },
     );
     Ok(fields.seen())
+}
+
+/// The messages of one virtual host in the list of all that the login may see.
+fn messages(hosts: &Result<Answer, String>, vhost: &str) -> Value {
+    let hosts = match json(hosts) {
+        Ok(hosts) => hosts,
+        Err(why) => return Value::Unknown(why),
+    };
+    let listed = hosts.as_array().and_then(|hosts| hosts.iter().find(|host| host["name"] == vhost));
+    match listed.map(|host| host["messages"].as_f64()) {
+        Some(Some(messages)) => Value::number(messages),
+        Some(None) => Value::Unknown("the management API did not say messages (statistics come every few seconds)".to_owned()),
+        None => Value::Unknown("the management API does not show the virtual host: give the login a permission in it".to_owned()),
+    }
 }
 
 /// One GET at the management API.

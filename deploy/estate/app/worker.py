@@ -43,8 +43,9 @@ def execute():
     started = time.monotonic()
     while HUNG.value or time.monotonic() - started < SLOW_SECONDS.value:
         time.sleep(0.1)
-    # The count decides instead of dice: of every hundred tasks exactly the share fails.
-    if (SUCCEEDED.value + FAILED.value) % 100 < FAILING_SHARE.value * 100:
+    # The count decides instead of dice, and spreads the share evenly: half of the tasks is every second one.
+    count, share = SUCCEEDED.value + FAILED.value, FAILING_SHARE.value
+    if int((count + 1) * share) > int(count * share):
         raise RuntimeError("the task was told to fail")
 
 

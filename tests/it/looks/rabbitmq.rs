@@ -38,9 +38,13 @@ async fn a_broker_and_its_queue_are_seen_by_both_ways_in() {
     let rabbit = RabbitMq::start().unwrap();
     let scratch = Scratch::new("secrets").unwrap();
     let password = |text: &str| SecretRef::File(scratch.write("rabbit", text).unwrap().display().to_string());
-    let login = Login { user: rabbit.user().into(), password: password(rabbit.password()) };
+    // The least that a login for looking needs: the tag, and a permission that permits nothing.
+    rabbit.api("PUT", "/api/users/looks", Some(&serde_json::json!({"password": "looks", "tags": "monitoring"}))).unwrap();
+    let login = Login { user: "looks".into(), password: password("looks") };
     // A virtual host and a queue whose names have to be escaped.
     rabbit.api("PUT", "/api/vhosts/%2F", None).unwrap();
+    let nothing = serde_json::json!({"configure": "^$", "write": "^$", "read": "^$"});
+    rabbit.api("PUT", "/api/permissions/%2F/looks", Some(&nothing)).unwrap();
     let rights = serde_json::json!({"configure": ".*", "write": ".*", "read": ".*"});
     rabbit.api("PUT", &format!("/api/permissions/%2F/{}", rabbit.user()), Some(&rights)).unwrap();
     let name = "work/eu %2F";

@@ -17,6 +17,9 @@ const IDLE_FOR: &str = "3s";
 /// How long the demo watches that a cure holds.
 const HOLD: &str = "3s";
 
+/// How soon the demo may act again, so that the next fault to try need not be waited for.
+const COOLDOWN: &str = "5s";
+
 /// Writes the copy and answers its directory.
 pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool) -> Result<PathBuf> {
     let to = estate.directory().join("config");
@@ -38,6 +41,7 @@ pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool
         if name.starts_with("runbooks") {
             text = set(&text, "idle_for", IDLE_FOR);
             text = set(&text, "hold", HOLD);
+            text = set(&text, "cooldown", COOLDOWN);
             text = set_line(&text, "mode", mode);
         } else if name == Path::new("runbookd.yaml") {
             text = set_block(
@@ -66,7 +70,7 @@ pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool
     }
     progress::say(format_args!(
         "configuration: config/ copied to {} with this estate's ports, Slack's stand-in, mode {mode}, \
-         idle_for {IDLE_FOR}, hold {HOLD}",
+         idle_for {IDLE_FOR}, hold {HOLD}, cooldown {COOLDOWN}",
         to.display()
     ));
     Ok(to)

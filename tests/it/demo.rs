@@ -1,0 +1,28 @@
+//! The demo is a proof only if it can fail: once as it is shown to people, once with a cure that does nothing.
+//! Deliberately nothing of it is rebuilt here: it is the same code that `cargo xtask demo --once` runs.
+
+use xtask::demo::{Settings, run};
+use xtask::estate::{Estate, TEST};
+
+fn settings(observe_only: bool) -> Settings {
+    Settings {
+        estate: TEST.to_owned(),
+        once: true,
+        observe_only,
+        program: Some(xtask::test::runbookd().unwrap()),
+    }
+}
+
+#[test]
+fn a_real_cure_is_proved_from_outside() {
+    let settings = settings(false);
+    let (_estate, _turn) = Estate::for_test().unwrap();
+    assert!(run(&settings).unwrap(), "a part of the proof is missing; it is named above");
+}
+
+#[test]
+fn a_cure_that_does_nothing_proves_nothing() {
+    let settings = settings(true);
+    let (_estate, _turn) = Estate::for_test().unwrap();
+    assert!(!run(&settings).unwrap(), "the demo is content with a runbookd that only observes");
+}

@@ -21,8 +21,11 @@ pub(super) async fn all(daemon: &Daemon, current: &Current) -> Vec<Readiness> {
 async fn one(daemon: &Daemon, current: &Current, book: &Runbook) -> Readiness {
     let mut reasons = Vec::new();
     let own = targets_of(current, book, &mut reasons);
-    for target in &own {
-        stands_in_the_way(daemon, current, book, target, &mut reasons).await;
+    // Side by side: where a label may name many targets and none of them answers, one after the other would take minutes.
+    for reason in join_all(own.iter().map(|target| in_the_way(daemon, current, book, target))).await.into_iter().flatten() {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
     if let Ok(pause) = daemon.journal.pause_for(&book.name, &own, daemon.clock.now()).await
         && let Some(why) = pause.reason
@@ -65,37 +68,34 @@ fn targets_of(current: &Current, book: &Runbook, reasons: &mut Vec<String>) -> V
     }
 }
 
-async fn stands_in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &TargetId, reasons: &mut Vec<String>) {
-    let mut say = |reason: String| {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
-    };
+async fn in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &TargetId) -> Vec<String> {
+    let mut reasons = Vec::new();
     let inventory = &current.configuration.inventory;
     let missing = |id: &TargetId| format!("{id} is not in the inventory");
     let eyes = Eyes::of(daemon);
     for (name, look) in &book.look {
         let id = look.target.as_ref().unwrap_or(own);
         let Some(target) = inventory.get(id) else {
-            say(missing(id));
+            reasons.push(missing(id));
             continue;
         };
         if let Some(why) = eyes.see(target, &look.probe).await.unknown() {
-            say(format!("its look `{name}` cannot see {id}: {why}"));
+            reasons.push(format!("its look `{name}` cannot see {id}: {why}"));
         }
     }
     for step in book.remedies.iter().flat_map(|remedy| &remedy.steps) {
         let id = step.target.as_ref().unwrap_or(own);
         let Some(target): Option<&Target> = inventory.get(id) else {
-            say(missing(id));
+            reasons.push(missing(id));
             continue;
         };
         if !connect::can_act(&target.place) {
-            say(format!("{id} has no login to act with: add `act` to it in targets.yaml"));
+            reasons.push(format!("{id} has no login to act with: add `act` to it in targets.yaml"));
             continue;
         }
         if let Err(why) = probe::rights(current.connections.looking(), target, &step.action, WITHIN).await {
-            say(format!("{} may not be done on {id}: {why}", step.action));
+            reasons.push(format!("{} may not be done on {id}: {why}", step.action));
         }
     }
+    reasons
 }

@@ -220,7 +220,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
     };
     match policy::decide(&case).decision {
         #[expect(clippy::disallowed_methods, reason = "there is no journal in this test; the order is tried by itself")]
-        Decision::Act(permit) => Ok(permit.commit()),
+        Decision::Act(permit) => Ok(permit.commit(now().plus(Duration::from_secs(60)))),
         other => Err(format!("{other:?}")),
     }
 }

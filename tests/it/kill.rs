@@ -40,9 +40,7 @@ remedies:
   - name: asks, destroys, helps, and ends
     mode: ask
     steps:
-      - rehearsal.effect: {key: b1, undo: true, lasting: true, destroys_data: true}
-        until: ledger.effects >= 1.0
-        at_most_for: 1h
+      - rehearsal.effect: {key: b1, undo: true, lasting: true, destroys_data: true, until: ledger.effects >= 1.0, at_most_for: 1h}
     verify: {until: ledger.effects >= 1.0, within: 5s, hold: 100ms}
 otherwise: escalate
 "#;

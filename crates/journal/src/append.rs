@@ -49,6 +49,7 @@ impl Journal {
                 return Ok(Some(refused));
             }
             write_event(&mut transaction, claim.incident.seq, at, &config, event, &next).await?;
+            keep_lease(&mut transaction, claim, at).await?;
             transaction.commit().await.context("committing an event")?;
             Ok(None)
         }
@@ -118,7 +119,7 @@ impl Journal {
         let mut incident = Incident::open(id, runbook, opened, &opening);
         for event in events {
             let (at, event) = event?;
-            incident.apply(at, &event).with_context(|| format!("folding {id}"))?;
+            incident.follow(at, &event).with_context(|| format!("folding {id}"))?;
         }
         Ok(incident)
     }
@@ -154,6 +155,18 @@ pub(crate) async fn check_claim(connection: &mut SqliteConnection, claim: &Claim
         return Ok(Some(Refused::LeaseLost));
     }
     Ok((seq != claim.incident.seq as i64).then_some(Refused::Changed))
+}
+
+/// Who writes is alive: the lease begins anew with every append, so that several slow steps in a row never outlive it.
+pub(crate) async fn keep_lease(connection: &mut SqliteConnection, claim: &Claim, at: Stamp) -> anyhow::Result<()> {
+    sqlx::query("UPDATE incidents SET leased_until = MAX(leased_until, $3) WHERE id = $1 AND lease = $2")
+        .bind(claim.incident.id.0 as i64)
+        .bind(claim.lease)
+        .bind(at.plus(claim.lasts).millis())
+        .execute(connection)
+        .await
+        .context("keeping a lease")?;
+    Ok(())
 }
 
 /// When the engine has to look at the incident next, as far as its stage says so.

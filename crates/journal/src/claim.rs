@@ -16,6 +16,7 @@ pub struct Claim {
     /// The incident as its events leave it.
     pub incident: Incident,
     pub(crate) lease: i64,
+    pub(crate) lasts: Duration,
 }
 
 /// What claiming the next due incident gave.
@@ -39,7 +40,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written or read.
-    pub async fn claim(&self, now: Stamp, lease: Duration) -> anyhow::Result<Claimed> {
+    pub async fn claim(&self, now: Stamp, lasts: Duration) -> anyhow::Result<Claimed> {
         let mut writer = self.writer().await;
         let outcome = async {
             let row = sqlx::query(
@@ -52,7 +53,7 @@ impl Journal {
             let id: i64 = row.try_get(0)?;
             let row = sqlx::query("UPDATE incidents SET lease = lease + 1, leased_until = $2 WHERE id = $1 RETURNING lease")
                 .bind(id)
-                .bind(now.plus(lease).millis())
+                .bind(now.plus(lasts).millis())
                 .fetch_one(&mut writer.connection)
                 .await
                 .context("leasing an incident")?;
@@ -64,7 +65,9 @@ impl Journal {
             return self.next_due(now).await;
         };
         match self.load_with(&mut writer.connection, id).await {
-            Ok(incident) => Ok(Claimed::Claim(Box::new(Claim { incident, lease }))),
+            Ok(incident) => Ok(Claimed::Claim(Box::new(Claim { incident, lease, lasts }))),
+            // That the store could not be read says nothing of the incident: it is tried again.
+            Err(error) if error.chain().any(|cause| cause.is::<sqlx::Error>()) => Err(error),
             Err(error) => {
                 let why = format!("{error:#}");
                 sqlx::query(

@@ -37,7 +37,7 @@ pub struct Heard {
 }
 
 /// What came of everything that was heard in one go.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct HeardOutcome {
     /// Incidents that were opened.
     pub opened: Vec<IncidentId>,
@@ -49,18 +49,23 @@ pub struct HeardOutcome {
     pub unmatched: u64,
     /// Resolved alerts that no open incident has: a resolved alert never starts anything.
     pub resolved_unknown: u64,
+    /// Incidents that were folded on the way, as they are now: a storm on one incident folds it once.
+    loaded: BTreeMap<IncidentId, Incident>,
 }
 
 /// A closed incident's alert that is sent again within this time is a re-send of the same news, not a new fault: Alertmanager
 /// repeats a whole group whenever a sibling changes.
 const SAME_NEWS: Duration = Duration::from_secs(300);
+/// The same for an incident that ended because its alert was over.
+const OVER_AND_BACK: Duration = Duration::from_secs(30);
 /// More alerts than this in one incident are only counted.
 const MOST_JOINED: usize = 1_000;
 /// More names than this are not kept in the table of unmatched alerts.
 const MOST_UNMATCHED: i64 = 1_000;
 
 impl Journal {
-    /// Takes what was heard in. With `done`, the inbox row is deleted in the same transaction.
+    /// Takes what was heard in. With `done`, the inbox rows up to and including that one are deleted in the same transaction: they
+    /// are read oldest first, and a new row's number is always higher.
     ///
     /// # Errors
     /// When the journal cannot be written; nothing was taken in then.
@@ -88,7 +93,7 @@ impl Journal {
             }
             write_unmatched(&mut transaction, &unmatched, at).await?;
             if let Some(id) = done {
-                sqlx::query("DELETE FROM deliveries WHERE id = $1").bind(id).execute(&mut *transaction).await?;
+                sqlx::query("DELETE FROM deliveries WHERE id <= $1").bind(id).execute(&mut *transaction).await?;
             }
             transaction.commit().await.context("committing what was routed")?;
             Ok(outcome)
@@ -96,7 +101,10 @@ impl Journal {
         .await;
         let outcome = self.note_trouble(outcome)?;
         drop(writer);
-        self.tell_changed();
+        // What was only counted is no news for the engine.
+        if !outcome.opened.is_empty() || outcome.joined > 0 {
+            self.tell_changed();
+        }
         Ok(outcome)
     }
 
@@ -165,7 +173,8 @@ impl Journal {
         outcome: &mut HeardOutcome,
     ) -> anyhow::Result<()> {
         let row = sqlx::query(
-            "SELECT i.id, a.status FROM alerts a JOIN incidents i ON i.id = a.incident WHERE a.fingerprint = $1 AND i.closed IS NULL",
+            "SELECT i.id, a.status, a.starts_at FROM alerts a JOIN incidents i ON i.id = a.incident \
+             WHERE a.fingerprint = $1 AND i.closed IS NULL",
         )
         .bind(alert.fingerprint.to_string())
         .fetch_optional(&mut *connection)
@@ -174,8 +183,9 @@ impl Journal {
             outcome.resolved_unknown += 1;
             return Ok(());
         };
-        let (id, status): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-        if status == "resolved" {
+        let (id, status, starts_at): (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        // The end of an earlier episode that comes late says nothing of the one that fires now.
+        if status == "resolved" || alert.starts_at.millis() < starts_at {
             outcome.resent += 1;
             return Ok(());
         }
@@ -191,8 +201,19 @@ impl Journal {
         at: Stamp,
         outcome: &mut HeardOutcome,
     ) -> anyhow::Result<()> {
-        let Ok(mut incident) = self.load_with(connection, id).await else {
-            // An unreadable incident belongs to a person; what is heard of it is counted and harms nothing.
+        // Remembered in any case, so that it is known when it is sent again, also once the incident is over.
+        remember_alert(connection, alert, id).await?;
+        if !outcome.loaded.contains_key(&id) {
+            match self.load_with(connection, id).await {
+                Ok(incident) => {
+                    outcome.loaded.insert(id, incident);
+                }
+                Err(error) if error.chain().any(|cause| cause.is::<sqlx::Error>()) => return Err(error),
+                // An unreadable incident belongs to a person; what is heard of it is counted and harms nothing.
+                Err(_) => {}
+            }
+        }
+        let Some(incident) = outcome.loaded.get_mut(&id) else {
             outcome.resent += 1;
             return count_resend(connection, id).await;
         };
@@ -207,9 +228,8 @@ impl Journal {
             starts_at: alert.starts_at,
         };
         let seq = incident.seq;
-        incident.apply(at, &event).context("joining an alert")?;
-        write_event(connection, seq, at, config, &event, &incident).await?;
-        remember_alert(connection, alert, id).await?;
+        incident.follow(at, &event).context("joining an alert")?;
+        write_event(connection, seq, at, config, &event, incident).await?;
         outcome.joined += 1;
         Ok(())
     }
@@ -284,7 +304,9 @@ async fn already_answered(connection: &mut SqliteConnection, alert: &Alert, at: 
     let Some(row) = row else { return Ok(None) };
     let (id, how, closed): (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let a_person_has_it = matches!(how.as_str(), "handed_over" | "stuck" | "denied" | "stopped");
-    let just_closed = at.since(Stamp::from_millis(closed)) < SAME_NEWS;
+    // An alert that was over and fires again is a fault again, once what is merely on its way has arrived.
+    let news = if how == "subsided" { OVER_AND_BACK } else { SAME_NEWS };
+    let just_closed = at.since(Stamp::from_millis(closed)) < news;
     Ok((a_person_has_it || just_closed).then_some(IncidentId(id as u64)))
 }
 

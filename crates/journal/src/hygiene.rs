@@ -128,6 +128,9 @@ impl Journal {
             let config = writer.config.clone();
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
             let ids = sqlx::query(select).bind(bound).bind(PORTION).fetch_all(&mut *transaction).await?;
+            if ids.is_empty() {
+                return Ok(0);
+            }
             for row in &ids {
                 let id: i64 = row.try_get(0)?;
                 for table in [

@@ -10,12 +10,14 @@ use runbook::time::Stamp;
 use sqlx::Row;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::open::Journal;
+use crate::open::{Journal, Writer};
 
 /// Most deliveries that may wait for a commit at once.
 const MOST_WAITING: usize = 4_096;
 /// Most bytes that may wait for a commit at once.
 const MOST_BYTES: usize = 256 << 20;
+/// Bytes that are read at once, beyond the first row.
+const MOST_AT_ONCE: i64 = 8 << 20;
 /// Most bytes in one row; a larger batch is parted.
 const ROW_BYTES: usize = 4 << 20;
 
@@ -84,10 +86,18 @@ impl Journal {
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while receiver.recv_many(&mut batch, MOST_WAITING).await > 0 {
-                let outcome = journal.store(&batch, now()).await.map_err(|error| NotTaken::Store(format!("{error:#}")));
+                // Whoever has the writer keeps it for about a sync; what arrives meanwhile shares the commit.
+                let mut writer = journal.writer().await;
+                while batch.len() < MOST_WAITING
+                    && let Ok(more) = receiver.try_recv()
+                {
+                    batch.push(more);
+                }
+                let outcome = journal.store(&mut writer, &batch, now()).await.map_err(|error| NotTaken::Store(format!("{error:#}")));
                 if let Err(error) = &outcome {
                     tracing::error!(deliveries = batch.len(), %error, "deliveries were not stored; their senders are told to come again");
                 }
+                drop(writer);
                 for waiting in batch.drain(..) {
                     // A sender that has gone away does not mind.
                     let _ = waiting.stored.send(outcome.clone());
@@ -97,7 +107,7 @@ impl Journal {
         Intake { sender, bytes: Arc::new(AtomicUsize::new(0)) }
     }
 
-    async fn store(&self, batch: &[Waiting], now: Stamp) -> anyhow::Result<()> {
+    async fn store(&self, writer: &mut Writer, batch: &[Waiting], now: Stamp) -> anyhow::Result<()> {
         let mut rows: Vec<Vec<u8>> = vec![Vec::new()];
         for waiting in batch {
             let size = waiting.body.len();
@@ -110,7 +120,6 @@ impl Journal {
                 row.extend_from_slice(&waiting.body);
             }
         }
-        let mut writer = self.writer().await;
         let outcome = async {
             if rows.len() == 1 {
                 // One statement is its own transaction, and its own sync.
@@ -127,18 +136,22 @@ impl Journal {
         }
         .await;
         self.note_trouble(outcome)?;
-        drop(writer);
-        self.tell_changed();
+        self.tell_arrived();
         Ok(())
     }
 
-    /// The oldest deliveries that nobody has routed yet.
+    /// The oldest deliveries that nobody has routed yet: at most this many rows, and after the first no more than fit in 8 MiB.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn deliveries(&self, most: u32) -> anyhow::Result<Vec<Delivery>> {
-        let rows = sqlx::query("SELECT id, received, bodies FROM deliveries ORDER BY id LIMIT $1")
+        let rows = sqlx::query(
+            "SELECT id, received, bodies FROM deliveries WHERE id IN (SELECT id FROM \
+             (SELECT id, SUM(size) OVER (ORDER BY id) - size AS before FROM \
+             (SELECT id, LENGTH(bodies) AS size FROM deliveries ORDER BY id LIMIT $1)) WHERE before < $2) ORDER BY id",
+        )
             .bind(i64::from(most))
+            .bind(MOST_AT_ONCE)
             .fetch_all(&self.inner.readers)
             .await?;
         rows.iter()

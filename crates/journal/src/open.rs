@@ -29,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) directory: PathBuf,
     pub(crate) configurations: RwLock<HashMap<String, Arc<Configuration>>>,
     pub(crate) changed: watch::Sender<u64>,
+    pub(crate) arrived: watch::Sender<u64>,
     pub(crate) trouble: watch::Sender<Option<String>>,
     _lock: Option<File>,
 }
@@ -133,6 +134,7 @@ impl Journal {
                 directory: directory.to_owned(),
                 configurations: RwLock::new(HashMap::new()),
                 changed: watch::Sender::new(0),
+                arrived: watch::Sender::new(0),
                 trouble: watch::Sender::new(None),
                 _lock: lock,
             }),
@@ -148,14 +150,25 @@ impl Journal {
         Ok(())
     }
 
+    /// The stamp of the last event; the clock never falls behind it.
+    pub async fn last_stamp(&self) -> Stamp {
+        self.writer().await.last
+    }
+
     /// The state directory.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
     }
 
-    /// Rises with every change; the engine and the reporter wait on it.
+    /// Rises with every change of an incident, a pause or the outbox; the engine and the reporter wait on it.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
+    }
+
+    /// Rises with every stored delivery; routing waits on it. Apart from [`Journal::changes`], because a storm that no runbook is
+    /// for must not wake everybody with every commit.
+    pub fn arrivals(&self) -> watch::Receiver<u64> {
+        self.inner.arrived.subscribe()
     }
 
     /// Why the journal cannot be written at the moment; none when it can. `/readyz` shows it.
@@ -165,6 +178,10 @@ impl Journal {
 
     pub(crate) async fn writer(&self) -> MutexGuard<'_, Writer> {
         self.inner.writer.lock().await
+    }
+
+    pub(crate) fn tell_arrived(&self) {
+        self.inner.arrived.send_modify(|count| *count += 1);
     }
 
     pub(crate) fn tell_changed(&self) {

@@ -10,7 +10,7 @@ use runbook::time::Stamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use crate::append::{AppendError, Refused, check_claim, write_event};
+use crate::append::{AppendError, Refused, check_claim, keep_lease, write_event};
 use crate::claim::Claim;
 use crate::open::Journal;
 use crate::pause::pause_with;
@@ -79,6 +79,7 @@ impl Journal {
             }
             write_event(&mut transaction, permit.seq(), at, &config, &event, &next).await?;
             write_attempt(&mut transaction, &permit, at).await?;
+            keep_lease(&mut transaction, claim, at).await?;
             transaction.commit().await.context("committing a start")?;
             Ok(Ok(()))
         }
@@ -89,7 +90,7 @@ impl Journal {
                 drop(writer);
                 self.tell_changed();
                 #[expect(clippy::disallowed_methods, reason = "this is the one place: ActionStarted is on disk")]
-                Ok(permit.commit())
+                Ok(permit.commit(deadline))
             }
             Err(StartRefused::Conflict) => {
                 drop(writer);

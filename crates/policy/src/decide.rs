@@ -178,12 +178,15 @@ fn grant_for<'a>(case: &Case<'a>, action: &runbook::action::Action, target: &run
 fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
     let (mode, whence) = guards::mode_now(case, rules);
     match mode {
-        Mode::Auto => Ok(format!("auto ({whence})")),
+        // Somebody was asked and agreed to less: what is beyond it has to be asked about, although it may act by itself now.
+        Mode::Auto if case.incident.grant.as_ref().is_none_or(|grant| order.selection.is_within(&grant.ask.order.selection)) => {
+            Ok(format!("auto ({whence})"))
+        }
         Mode::Observe => {
             let why = format!("mode is observe ({whence}): would have done {} on {}", would(order), order.target);
             Err((why.clone(), Decision::End { how: How::Refused, why }))
         }
-        Mode::Ask => {
+        Mode::Ask | Mode::Auto => {
             let approved = grant_for(case, &order.action, &order.target);
             if let (Some(approved), Some(grant)) = (approved, &case.incident.grant)
                 && order.selection.is_within(approved)
@@ -198,7 +201,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
                 shown: Ask::show(order.describe(case.findings)),
                 expires,
             };
-            let why = format!("mode is ask ({whence}): a person has to agree to {} on {}", would(order), order.target);
+            let why = format!("a person has to agree to {} on {} ({whence})", would(order), order.target);
             Err((why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
         }
     }

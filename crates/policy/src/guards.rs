@@ -79,6 +79,10 @@ pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
 pub(crate) fn fresh(case: &Case<'_>) -> Word {
     let age = case.findings.oldest().map(|oldest| case.now.since(oldest));
     match age {
+        Some(_) if case.findings.oldest().is_some_and(|oldest| oldest > case.now) => {
+            let why = "what was seen is stamped later than now".to_owned();
+            Err((why.clone(), Decision::LookAgain(why)))
+        }
         Some(age) if age <= FRESH_FOR => Ok(format!("seen {} ago", Span::from(age))),
         Some(age) => {
             let why = format!("what was seen is {} old", Span::from(age));
@@ -158,7 +162,11 @@ pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
         Some((name, mode)) => (*mode, format!("interval {name}")),
         None => (rules.mode.default, "default".to_owned()),
     };
-    match case.incident.remedy().and_then(|remedy| remedy.mode) {
+    // The remedy's own mode is the current one, too; the kept runbook can only make it more careful.
+    let remedy = case.incident.remedy();
+    let kept = remedy.and_then(|remedy| remedy.mode);
+    let current = remedy.and_then(|kept| rules.remedies.iter().find(|now| now.name == kept.name)).and_then(|now| now.mode);
+    match [kept, current].into_iter().flatten().min() {
         Some(own) if own < mode => (own, "the remedy's own".to_owned()),
         _ => (mode, whence),
     }

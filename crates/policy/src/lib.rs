@@ -12,5 +12,5 @@ mod tests;
 
 pub use decide::{Case, Decision, Ruling, decide};
 pub use history::{Attempted, History, Pause};
-pub use permit::{Committed, Permit, Reservation};
+pub use permit::{Committed, Late, Permit, Reservation};
 pub use route::{Routing, route};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use runbook::incident::{Gate, IncidentId};
 use runbook::order::Order;
 use runbook::target::TargetId;
+use runbook::time::Stamp;
 
 /// The decider's word, not yet on record. Made only by [`crate::decide`].
 #[derive(Debug)]
@@ -97,11 +98,15 @@ impl Permit {
 
     /// Spends the permit. Only the journal's start transaction may call this, after `ActionStarted` is on disk;
     /// `clippy.toml` and `tests/it/tidy.rs` see to it.
-    pub fn commit(self) -> Committed {
+    pub fn commit(self, until: Stamp) -> Committed {
         let deadline = self.order.action.facts().deadline;
-        Committed { incident: self.incident, order: self.order, deadline }
+        Committed { incident: self.incident, order: self.order, deadline, until }
     }
 }
+
+/// The order's deadline was over before it was carried out; nothing was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Late;
 
 /// A permit that is on record. What an action accepts, by value, once.
 #[derive(Debug)]
@@ -110,9 +115,23 @@ pub struct Committed {
     incident: IncidentId,
     order: Order,
     deadline: Duration,
+    until: Stamp,
 }
 
 impl Committed {
+    /// The same order with what is left of its time. Between the commit and the call a process may have stood still; an act
+    /// after its own deadline could land when nobody expects it any more.
+    ///
+    /// # Errors
+    /// When nothing is left: the order is spent, and must not be carried out.
+    pub fn in_time(self, now: Stamp) -> Result<Self, Late> {
+        let left = self.until.since(now);
+        if left.is_zero() {
+            return Err(Late);
+        }
+        Ok(Self { deadline: self.deadline.min(left), ..self })
+    }
+
     /// For which incident; servers are marked with it where they have room for a mark.
     pub fn incident(&self) -> IncidentId {
         self.incident

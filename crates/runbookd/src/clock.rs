@@ -1,5 +1,8 @@
 //! The one place that reads the clock. Journal stamps come from the wall clock, deadlines from the monotonic one; when the two
-//! part by more than a minute, nothing automatic acts for one cooldown, and the reason is said. Deliberately no time zone.
+//! part by more than a minute, nothing automatic acts for one cooldown, and the reason is said. The time given out never goes
+//! back: a wall clock that was set back is caught up with at half speed, and until then nothing acts by itself either. Why not
+//! simply the wall clock: what is due is written down in it, and a night in which nothing comes due is a night without
+//! runbookd. Deliberately no time zone.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +20,9 @@ pub struct Clock {
 }
 
 struct State {
+    given: Stamp,
+    /// Of the half speed, what is not yet a whole millisecond.
+    rest: Duration,
     wall: Stamp,
     monotonic: Instant,
     doubted_until: Option<Instant>,
@@ -25,14 +31,29 @@ struct State {
 impl Clock {
     /// A clock that trusts what it reads first.
     pub fn new() -> Self {
-        Self { state: Mutex::new(State { wall: wall(), monotonic: monotonic(), doubted_until: None }) }
+        let wall = wall();
+        Self { state: Mutex::new(State { given: wall, rest: Duration::ZERO, wall, monotonic: monotonic(), doubted_until: None }) }
     }
 
-    /// The wall clock now.
+    /// Never gives out a time before this one: the journal's last stamp.
+    pub fn never_before(&self, stamp: Stamp) {
+        if let Ok(mut state) = self.state.lock() {
+            if stamp.since(state.wall) > JUMP {
+                tracing::error!(
+                    journal = %stamp, wall = %state.wall,
+                    "the journal's last stamp lies ahead of the clock: nothing acts by itself until the clock has caught up; check the machine's time"
+                );
+            }
+            state.given = state.given.max(stamp);
+        }
+    }
+
+    /// The time now: the wall clock's, as long as that does not go back.
     pub fn now(&self) -> Stamp {
         let (wall, monotonic) = (wall(), monotonic());
         if let Ok(mut state) = self.state.lock() {
-            let expected = state.wall.plus(monotonic.saturating_duration_since(state.monotonic));
+            let passed = monotonic.saturating_duration_since(state.monotonic);
+            let expected = state.wall.plus(passed);
             let apart = wall.since(expected).max(expected.since(wall));
             if apart > JUMP {
                 tracing::error!(
@@ -45,6 +66,11 @@ impl Clock {
             // Both are taken anew each time, so that slow drift (which NTP makes on purpose) never adds up to a jump.
             state.wall = wall;
             state.monotonic = monotonic;
+            let behind = state.rest + passed / 2;
+            let whole = Duration::from_millis(u64::try_from(behind.as_millis()).unwrap_or(0));
+            state.rest = behind - whole;
+            state.given = wall.max(state.given.plus(whole));
+            return state.given;
         }
         wall
     }
@@ -53,7 +79,11 @@ impl Clock {
     pub fn doubted_until(&self) -> Option<Stamp> {
         let now = self.now();
         let state = self.state.lock().ok()?;
-        let left = state.doubted_until?.saturating_duration_since(state.monotonic);
+        let left = state.doubted_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(state.monotonic));
+        let ahead = state.given.since(state.wall);
+        if ahead > JUMP {
+            return Some(now.plus(left.max(DOUBT)));
+        }
         (!left.is_zero()).then(|| now.plus(left))
     }
 }
@@ -70,7 +100,27 @@ fn wall() -> Stamp {
     Stamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// The monotonic clock now.
 #[expect(clippy::disallowed_methods, reason = "the edge: the one place that reads the monotonic clock")]
-fn monotonic() -> Instant {
+pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_never_goes_back_and_a_clock_behind_the_journal_is_doubted() {
+        let clock = Clock::new();
+        let now = clock.now();
+        assert!(clock.doubted_until().is_none());
+        let ahead = now.plus(Duration::from_secs(3_600));
+        clock.never_before(ahead);
+        let later = clock.now();
+        assert!(later >= ahead, "what is due is written down in the journal's time");
+        assert!(clock.doubted_until().is_some_and(|until| until > later), "nothing acts by itself until the clock has caught up");
+        clock.never_before(now);
+        assert!(clock.now() >= later);
+    }
 }

@@ -65,6 +65,7 @@ impl Daemon {
     /// # Errors
     /// When the journal cannot store the configuration.
     pub async fn new(directory: &Path, loaded: config::Loaded, journal: Journal, clock: Arc<Clock>) -> anyhow::Result<Arc<Self>> {
+        clock.never_before(journal.last_stamp().await);
         let metrics = Arc::new(Metrics::new());
         let now = clock.now();
         let hash = journal.adopt(&loaded.configuration, now).await?;

@@ -3,7 +3,7 @@
 //! Deliberately one message at a time: a channel has a pace, and a storm must not hold up the one message that matters.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::ToTell;
 use report::slack::Slack;
@@ -21,6 +21,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// An incident that has been over for this long and was never told is not told any more.
+const OLD_NEWS: Duration = Duration::from_secs(86_400);
 
 /// The voice: a client for the settings in force, and the token as it was last resolved.
 struct Voice {
@@ -67,7 +70,7 @@ pub async fn run(daemon: Arc<Daemon>) {
     let mut changes = daemon.journal.changes();
     let mut voice: Option<Voice> = None;
     let mut pace = Pace::default();
-    let began = daemon.clock.now();
+    let began = crate::clock::monotonic();
     while !daemon.stop.is_cancelled() {
         changes.borrow_and_update();
         let said = match prepare(&daemon, &mut voice).await {
@@ -109,10 +112,10 @@ async fn prepare(daemon: &Daemon, voice: &mut Option<Voice>) -> anyhow::Result<O
 }
 
 /// Says the next thing that is due. Gives how long to rest; none when nothing is due.
-async fn tell_one(daemon: &Daemon, voice: &Voice, pace: &mut Pace, began: Stamp) -> anyhow::Result<Option<Duration>> {
+async fn tell_one(daemon: &Daemon, voice: &Voice, pace: &mut Pace, began: Instant) -> anyhow::Result<Option<Duration>> {
     let now = daemon.clock.now();
     let Some(to_tell) = daemon.journal.to_tell(now, 1).await?.into_iter().next() else { return Ok(None) };
-    let wait = pace.wait(now.since(began));
+    let wait = pace.wait(began.elapsed());
     if !wait.is_zero() {
         return Ok(Some(wait));
     }
@@ -132,9 +135,19 @@ async fn tell_one(daemon: &Daemon, voice: &Voice, pace: &mut Pace, began: Stamp)
     };
     let events: Vec<(Stamp, Event)> =
         daemon.journal.events(to_tell.incident).await?.into_iter().map(|recorded| (recorded.at, recorded.event)).collect();
-    let mut sent: Sent = match daemon.journal.told(to_tell.incident).await? {
-        Some(told) => serde_json::from_value(told)?,
-        None => Sent::default(),
+    let told = daemon.journal.told(to_tell.incident).await?;
+    if told.is_none() && incident.is_closed() && now.since(incident.last) > OLD_NEWS {
+        // Slack was not there when it happened, or not configured yet. What is over for a day is read in the list; it must
+        // not stand in front of what happens now.
+        daemon.journal.told_through(to_tell.incident, incident.seq).await?;
+        return Ok(Some(Duration::ZERO));
+    }
+    let mut sent: Sent = match told.map(serde_json::from_value).transpose() {
+        Ok(sent) => sent.unwrap_or_default(),
+        Err(error) => {
+            put_off(daemon, to_tell, AFTER_REFUSAL, &format!("what was told cannot be read: {error}")).await?;
+            return Ok(Some(Duration::ZERO));
+        }
     };
     let manner = report::Manner::default();
     let Some(next) = report::outgoing(&incident, &events, &sent, &manner).into_iter().next() else {
@@ -143,15 +156,14 @@ async fn tell_one(daemon: &Daemon, voice: &Voice, pace: &mut Pace, began: Stamp)
     };
     sent.attempts(&next);
     daemon.journal.remember_told(to_tell.incident, &serde_json::to_value(&sent)?).await?;
-    let sending = daemon.clock.now().since(began);
-    pace.spend(sending);
+    pace.spend(began.elapsed());
     let delivery = report::deliver(&voice.slack, &next).await;
     sent.learns(&next, &delivery);
     daemon.journal.remember_told(to_tell.incident, &serde_json::to_value(&sent)?).await?;
     match delivery {
         Delivery::Delivered { .. } => {}
         Delivery::Later(wait, why) => {
-            pace.hold_off(daemon.clock.now().since(began), wait);
+            pace.hold_off(began.elapsed(), wait);
             put_off(daemon, to_tell, wait, &why).await?;
         }
         Delivery::Unknown(why) => {

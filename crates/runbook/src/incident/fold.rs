@@ -60,10 +60,20 @@ impl Incident {
     /// [`IllegalEvent`] when the stage does not list it; the incident is then unchanged.
     pub fn apply(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let mut next = self.clone();
-        next.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage: self.stage.word(), why })?;
-        next.seq += 1;
-        next.last = at;
+        next.follow(at, event)?;
         *self = next;
+        Ok(())
+    }
+
+    /// Like [`Incident::apply`] without the copy, for folding what is on disk: after an error the incident is of no use.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when the stage does not list it.
+    pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
+        let stage = self.stage.word();
+        self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
+        self.seq += 1;
+        self.last = at;
         Ok(())
     }
 
@@ -96,6 +106,10 @@ impl Incident {
                 Stage::Looking(aim) => {
                     let unseen = findings.looks.values().any(|finding| finding.unknown().is_some());
                     self.unseen_since = if unseen { self.unseen_since.or(Some(at)) } else { None };
+                    if aim == Aim::Do {
+                        // Evidence is of what was seen then; another look may choose others, which it does not cover.
+                        self.captured.remove(&self.at);
+                    }
                     self.stage = Stage::Deciding { aim, findings: findings.clone() };
                     Ok(())
                 }
@@ -116,7 +130,11 @@ impl Incident {
             }
             Event::Woke { .. } => match &self.stage {
                 Stage::Waiting { on: Waiting::Person(_), .. } => Err("only an answer ends the wait for a person".to_owned()),
-                Stage::Waiting { aim, .. } => {
+                Stage::Waiting { aim, on, .. } => {
+                    if *on != Waiting::Sight {
+                        // Nobody looked while it waited for something else.
+                        self.unseen_since = None;
+                    }
                     self.stage = Stage::Looking(*aim);
                     Ok(())
                 }
@@ -387,7 +405,15 @@ impl Incident {
         }
     }
 
+    // An ending that leaves an effect in force which could have been taken back is stuck, whatever else it is.
     fn end(&mut self, how: How, why: String) {
+        let left = self.to_take_back(Aim::Undo).map(|attempt| attempt.order.action.to_string());
+        let (how, why) = match left {
+            Some(action) if how != How::Cured && how != How::Stuck => {
+                (How::Stuck, format!("{why}; the effect of {action} is left in force"))
+            }
+            _ => (how, why),
+        };
         self.stage = Stage::Closing { how, why };
     }
 

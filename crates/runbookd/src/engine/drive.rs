@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use journal::{AppendError, Claim, StartRefused};
-use policy::{Case, Decision, Ruling, decide};
+use policy::{Case, Decision, Late, Ruling, decide};
 use runbook::book::{Configuration, Runbook};
 use runbook::finding::Findings;
-use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Stage, Waiting};
+use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
 use runbook::order::{Order, Verdict};
 use runbook::target::TargetId;
 use runbook::time::Stamp;
@@ -42,7 +42,7 @@ impl<W: World> Engine<W> {
                 },
                 Next::WaitUntil(until) => match self.woken(claim, until).await? {
                     Some(why) => Event::Woke { why },
-                    None => return Ok(Some(until)),
+                    None => return Ok(Some(until.max(self.world.now().plus(RECHECK)))),
                 },
                 Next::Answer { ask, expires } => {
                     if self.world.now() < expires {
@@ -86,6 +86,8 @@ impl<W: World> Engine<W> {
                     self.world.pass(Point::AfterAppend(event.kind())).await;
                     return Ok(());
                 }
+                // A decision was made on an incident that has changed: it is made anew. What was seen or done stays true.
+                Err(AppendError::Conflict) if is_a_decision(&event) => return Ok(()),
                 Err(AppendError::Conflict) => {}
                 // After a conflict the stage may no longer list the event: an answer came, an alert resolved.
                 Err(AppendError::Illegal(illegal)) if conflicts > 0 => {
@@ -101,13 +103,11 @@ impl<W: World> Engine<W> {
     /// Whether what a wait is for has come about.
     async fn woken(&self, claim: &Claim, until: Stamp) -> anyhow::Result<Option<String>> {
         let now = self.world.now();
-        if now >= until {
-            return Ok(Some("the time is over".to_owned()));
-        }
         let incident = &claim.incident;
         let Stage::Waiting { on, .. } = &incident.stage else { return Ok(None) };
         let targets = touched(claim);
         Ok(match on {
+            // A pause or a hold ends when it ends, not by the hour: a weekend's pause is one event and not a hundred thousand.
             Waiting::Held { .. } => {
                 let past = self.journal.past(&incident.runbook.name, &targets, Duration::ZERO, incident.id, now).await?;
                 past.held_by.is_none().then(|| "the target is free".to_owned())
@@ -116,7 +116,7 @@ impl<W: World> Engine<W> {
                 let pause = self.journal.pause_for(&incident.runbook.name, &targets, now).await?;
                 pause.reason.is_none().then(|| "the pause is over".to_owned())
             }
-            _ => None,
+            _ => (now >= until).then(|| "the time is over".to_owned()),
         })
     }
 
@@ -128,7 +128,7 @@ impl<W: World> Engine<W> {
         let ruling = self.ruling(claim, aim, &findings, &configuration).await?;
         let Ruling { decision, gates } = ruling;
         Ok(match decision {
-            Decision::Act(permit) => self.start(claim, permit, gates, &configuration).await?,
+            Decision::Act(permit) => self.start(claim, permit, gates).await?,
             Decision::Capture(order) => Some(self.capture(claim, &order, &configuration).await?),
             Decision::LookAgain(why) => Some(Event::Stale { why }),
             Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates }),
@@ -161,13 +161,7 @@ impl<W: World> Engine<W> {
     }
 
     /// From a permit to a reply: commit, act once, write down what was said. Nothing in between may fail silently.
-    async fn start(
-        &self,
-        claim: &mut Claim,
-        permit: policy::Permit,
-        gates: Vec<Gate>,
-        configuration: &Configuration,
-    ) -> anyhow::Result<Option<Event>> {
+    async fn start(&self, claim: &mut Claim, permit: policy::Permit, gates: Vec<Gate>) -> anyhow::Result<Option<Event>> {
         let name = permit.order().action.facts().name;
         self.world.pass(Point::BeforeAppend("action_started")).await;
         let committed = match self.journal.start(claim, permit, self.world.now()).await {
@@ -186,7 +180,11 @@ impl<W: World> Engine<W> {
         self.world.pass(Point::AfterAppend("action_started")).await;
         tracing::info!(incident = %claim.incident.id, action = name, target = %committed.order().target, count = committed.order().selection.count(), "acts");
         self.world.pass(Point::BeforeEffect).await;
-        let reply = self.world.act(&configuration.inventory, committed).await;
+        let reply = match committed.in_time(self.world.now()) {
+            // The inventory of now, not of the decision: what a person took out of it meanwhile is not touched.
+            Ok(committed) => self.world.act(&self.configuration().inventory, committed).await,
+            Err(Late) => Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned()),
+        };
         self.world.pass(Point::AfterEffect).await;
         Ok(Some(Event::ActionReplied { reply }))
     }
@@ -241,6 +239,17 @@ impl<W: World> Engine<W> {
             nap = (nap * 2).min(SETTLE_POLL.1);
         }
     }
+}
+
+/// How often a pause or a hold is asked about again, besides being woken.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// Whether an event is policy's word, which counts only for the incident as it was.
+fn is_a_decision(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Waits { .. } | Event::RungSkipped { .. } | Event::Enough { .. } | Event::Ending { .. } | Event::Stale { .. }
+    )
 }
 
 /// More changes from outside than this between two appends is a fault of its own.

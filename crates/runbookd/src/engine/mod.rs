@@ -23,7 +23,7 @@ use crate::world::World;
 /// How long a claim is good for without being renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// How many incidents are worked on at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// The longest sleep between two looks at the queue: a lost wake-up costs no more than this.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 

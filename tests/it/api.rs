@@ -52,11 +52,22 @@ impl Door {
             target: claim.incident.target.clone(),
             selection: Selection::of([Identity::Session { pid: 7, backend_start: 1 }]).unwrap(),
         };
-        let ask = Ask { id: format!("ask-{}", expires.millis()), order, at_most: 20, shown: [("pid 7".to_owned(), "idle".to_owned())].into(), expires };
+        let ask = Ask {
+            id: format!("ask-{}", expires.millis()),
+            order,
+            at_most: 20,
+            shown: [("pid 7".to_owned(), "idle".to_owned())].into(),
+            expires,
+        };
         let gate = Gate { name: "mode".to_owned(), open: false, why: "a person approves each act".to_owned() };
         let events = [
             Event::Looked { findings: Findings { looks: [].into() } },
-            Event::Waits { until: expires, on: Waiting::Person(ask.clone()), why: "a person is asked".to_owned(), gates: vec![gate] },
+            Event::Waits {
+                until: expires,
+                on: Waiting::Person(ask.clone()),
+                why: "a person is asked".to_owned(),
+                gates: vec![gate],
+            },
         ];
         for event in events {
             self.daemon.journal.append(&mut claim, now, &event).await.unwrap();
@@ -72,7 +83,8 @@ async fn over_tcp_the_api_wants_its_token_and_the_rest_wants_none() {
     for path in ["/api/v1/incidents", "/api/v1/nothing", "/api/v2/x", "/api/"] {
         let reply = door.get(path).await.expect(401);
         assert!(reply.json()["mend"].as_str().unwrap().contains("api.token"));
-        let with = |token: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+        let with =
+            |token: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
         door.raw(with(&door.token("webhook.token")).as_bytes()).await.expect(401);
         let right = door.raw(with(&door.token("api.token")).as_bytes()).await;
         assert_eq!(right.status, if path.ends_with("incidents") { 200 } else { 404 }, "{right:?}");
@@ -92,7 +104,10 @@ async fn a_fired_alert_goes_the_way_of_every_delivery() {
     let id = door.open_incident().await;
     let list = door.get_json("/incidents?open=true&limit=1").await;
     let summary = &list["incidents"][0];
-    assert_eq!((&summary["runbook"], &summary["target"], &summary["title"]), (&json!("idle"), &json!("postgres/main"), &json!("TooMany")));
+    assert_eq!(
+        (&summary["runbook"], &summary["target"], &summary["title"]),
+        (&json!("idle"), &json!("postgres/main"), &json!("TooMany"))
+    );
     let shown = door.get_json(&format!("/incidents/{id}")).await;
     assert_eq!(shown["events"][0]["kind"], "opened");
     assert_eq!(shown["incident"], *summary);
@@ -100,7 +115,12 @@ async fn a_fired_alert_goes_the_way_of_every_delivery() {
     door.deliver(payload("TooMany").as_bytes()).await.expect(200);
     while runbookd::routing::route_waiting(&door.daemon).await.unwrap() > 0 {}
     assert_eq!(door.get_json("/incidents").await["incidents"].as_array().unwrap().len(), 1);
-    for (body, says) in [(json!({}), "missing field"), (json!({"alert": ""}), "no name"), (json!({"alert": "A", "label": {}}), "unknown field"), (json!({"alert": "A", "status": "maybe"}), "unknown variant")] {
+    for (body, says) in [
+        (json!({}), "missing field"),
+        (json!({"alert": ""}), "no name"),
+        (json!({"alert": "A", "label": {}}), "unknown field"),
+        (json!({"alert": "A", "status": "maybe"}), "unknown variant"),
+    ] {
         let (status, value) = door.ask("POST", "/fire", body).await;
         assert!(status == 400 && value["error"].as_str().unwrap().contains(says), "{value}");
     }
@@ -115,10 +135,14 @@ async fn an_incident_is_shown_explained_reported_and_annotated() {
     let explained = door.get_json(&format!("/incidents/{}/explain", id.0)).await;
     assert_eq!(explained["incident"]["stage"], "asking");
     assert_eq!(explained["decisions"][0]["decision"], "wait");
-    assert_eq!(explained["decisions"][0]["gates"][0], json!({"name": "mode", "open": false, "why": "a person approves each act"}));
+    assert_eq!(
+        explained["decisions"][0]["gates"][0],
+        json!({"name": "mode", "open": false, "why": "a person approves each act"})
+    );
     let report = door.get_json(&format!("/incidents/{id}/report")).await;
     assert!(report["text"].as_str().unwrap().contains("idle") && report["report"]["runbook"] == "idle", "{report}");
-    let (status, _) = door.ask("POST", &format!("/incidents/{id}/notes"), json!({"by": "ann", "words": "I am \u{1b}[31mlooking"})).await;
+    let (status, _) =
+        door.ask("POST", &format!("/incidents/{id}/notes"), json!({"by": "ann", "words": "I am \u{1b}[31mlooking"})).await;
     assert_eq!(status, 200);
     let shown = door.get_json(&format!("/incidents/{id}")).await;
     assert_eq!(shown["events"].as_array().unwrap().last().unwrap()["kind"], "noted");
@@ -202,7 +226,9 @@ async fn pauses_are_made_listed_and_lifted() {
     }
     let (status, _) = door.ask("POST", "/pauses", json!({"scope": "all", "reason": " ", "by": "b"})).await;
     assert_eq!(status, 400, "no pause without a reason");
-    for (path, status) in [("/pauses/target:postgres/main", 200), ("/pauses/target:postgres/main", 404), ("/pauses/all", 200), ("/pauses/x", 400)] {
+    for (path, status) in
+        [("/pauses/target:postgres/main", 200), ("/pauses/target:postgres/main", 404), ("/pauses/all", 200), ("/pauses/x", 400)]
+    {
         assert_eq!(door.ask("DELETE", path, Value::Null).await.0, status, "{path}");
     }
     std::fs::write(door.state.join(journal::PAUSE_FILE), "by hand").unwrap();
@@ -290,7 +316,8 @@ async fn the_journal_is_backed_up_checked_and_pruned() {
 #[tokio::test]
 async fn what_nothing_matches_is_counted_by_name() {
     let door = Door::open().await;
-    let labels = [json!({"alertname": "Unknown", "n": "1"}), json!({"alertname": "Unknown", "n": "2"}), json!({"alertname": "Other"})];
+    let labels =
+        [json!({"alertname": "Unknown", "n": "1"}), json!({"alertname": "Unknown", "n": "2"}), json!({"alertname": "Other"})];
     door.deliver(payload_of(&labels).as_bytes()).await.expect(200);
     while runbookd::routing::route_waiting(&door.daemon).await.unwrap() > 0 {}
     let unmatched = door.get_json("/unmatched").await;
@@ -308,7 +335,11 @@ async fn a_person_starts_a_runbook_rehearses_it_or_reports_in_their_words() {
     let (status, value) = door.ask("POST", "/run", json!({"runbook": "idle", "by": "ann"})).await;
     assert_eq!(status, 200, "{value}");
     assert_eq!(door.ask("POST", "/run", json!({"runbook": "idle", "by": "ann"})).await.0, 409);
-    assert_eq!(door.ask("POST", "/report", json!({"words": "postgres/main is slow", "by": "ann"})).await.0, 409, "one is open already");
+    assert_eq!(
+        door.ask("POST", "/report", json!({"words": "postgres/main is slow", "by": "ann"})).await.0,
+        409,
+        "one is open already"
+    );
     for (path, body, status) in [
         ("/run", json!({"runbook": "idel", "by": "ann"}), 404),
         ("/run", json!({"runbook": "idle", "by": ""}), 400),
@@ -346,7 +377,11 @@ async fn prometheus_and_the_parser_of_pypi_read_the_metrics() {
     door.get("/metrics").await.expect(200);
     let (address, folder) = (door.address, tempfile::tempdir().unwrap());
     let reply = door.get("/metrics").await;
-    assert!(reply.head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{}", reply.head);
+    assert!(
+        reply.head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "{}",
+        reply.head
+    );
     let file = folder.path().join("metrics");
     std::fs::write(&file, &reply.body).unwrap();
     let asking = tokio::task::spawn_blocking(move || {
@@ -357,7 +392,9 @@ async fn prometheus_and_the_parser_of_pypi_read_the_metrics() {
         assert!(parsed.status.success(), "{}", String::from_utf8_lossy(&parsed.stderr));
         let families: usize = String::from_utf8_lossy(&parsed.stdout).trim().parse().unwrap();
         assert!(families >= 15, "{families} families");
-        let scrape = format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: runbookd, static_configs: [{{targets: ['{address}']}}]}}]\n");
+        let scrape = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: runbookd, static_configs: [{{targets: ['{address}']}}]}}]\n"
+        );
         let prometheus = xtask::servers::Prometheus::start(&scrape, &[]).unwrap();
         let seen = xtask::clock::wait_for("a scrape", Duration::from_secs(30), || {
             let found = prometheus.api("/query?query=runbookd_incidents_open%7Bstage%3D%22looking%22%7D")?;

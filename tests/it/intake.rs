@@ -54,10 +54,14 @@ async fn only_the_right_token_comes_in() {
     let try_with = async |authorization: Option<String>| {
         let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
         let length = body.len();
-        let request = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        let request = format!(
+            "POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
         door.raw(request.as_bytes()).await
     };
-    for right in [format!("Bearer {token}"), format!("bearer {token}"), basic(format!("alertmanager:{token}")), basic(format!(":{token}"))] {
+    for right in
+        [format!("Bearer {token}"), format!("bearer {token}"), basic(format!("alertmanager:{token}")), basic(format!(":{token}"))]
+    {
         try_with(Some(right)).await.expect(200);
     }
     let wrong = [
@@ -91,7 +95,8 @@ async fn the_endpoint_is_open_only_where_that_was_asked_for_by_name() {
     let state = folder.path().join("state");
     let door = Door::at(folder, &state, runbookd::http::Bounds::default(), "webhook: {open: true}\n").await;
     let body = payload("A");
-    let request = format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let request =
+        format!("POST {WEBHOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     door.raw(request.as_bytes()).await.expect(200);
     door.get("/api/v1/incidents").await.expect(401);
     door.close().await;
@@ -147,7 +152,9 @@ async fn above_32_mib_is_413_with_and_without_a_length() {
 #[tokio::test]
 async fn ten_thousand_alerts_and_a_label_of_a_megabyte_are_one_delivery_each() {
     let door = Door::open().await;
-    let many: Vec<_> = (0..10_000).map(|n| json!({"alertname": format!("Many{}", n % 50), "instance": format!("host-{n}:9100"), "job": "node"})).collect();
+    let many: Vec<_> = (0..10_000)
+        .map(|n| json!({"alertname": format!("Many{}", n % 50), "instance": format!("host-{n}:9100"), "job": "node"}))
+        .collect();
     door.deliver(payload_of(&many).as_bytes()).await.expect(200);
     let long = "x".repeat(1 << 20);
     door.deliver(payload_of(&[json!({"alertname": "Long", "long": long})]).as_bytes()).await.expect(200);
@@ -195,8 +202,14 @@ async fn a_real_alertmanager_delivers_and_comes_again_after_a_503() {
          receivers: [{{name: 'run.bookd', webhook_configs: [{{url: 'http://{}{WEBHOOK}', http_config: {{authorization: {{credentials_file: token}}}}}}]}}]\n",
         door.address
     );
-    let settings = xtask::servers::AlertmanagerSettings { files: vec![("token".to_owned(), door.token("webhook.token"))], ..Default::default() };
-    let alertmanager = tokio::task::spawn_blocking(move || xtask::servers::Alertmanager::start_with(&configuration, &settings).unwrap()).await.unwrap();
+    let settings = xtask::servers::AlertmanagerSettings {
+        files: vec![("token".to_owned(), door.token("webhook.token"))],
+        ..Default::default()
+    };
+    let alertmanager =
+        tokio::task::spawn_blocking(move || xtask::servers::Alertmanager::start_with(&configuration, &settings).unwrap())
+            .await
+            .unwrap();
     // While the journal is locked, the first tries are answered 503; the sender repeats until one is stored.
     let mut other = sqlx::sqlite::SqliteConnectOptions::new().filename(door.state.join("journal.db")).connect().await.unwrap();
     other.execute("BEGIN IMMEDIATE").await.unwrap();
@@ -219,7 +232,8 @@ async fn a_real_alertmanager_delivers_and_comes_again_after_a_503() {
     assert_eq!(payload.receiver, runbookd::wire::quoted_receiver("run.bookd"));
     assert_eq!((payload.alerts.len(), payload.fingerprints_differ, payload.unknown_status), (1, 0, 0), "its fingerprint is ours");
     assert_eq!(payload.alerts[0].labels["note"], "quote \" backslash \\ newline \n");
-    let listed = tokio::task::spawn_blocking(move || (alertmanager.api("/alerts").unwrap().to_string(), alertmanager)).await.unwrap();
+    let listed =
+        tokio::task::spawn_blocking(move || (alertmanager.api("/alerts").unwrap().to_string(), alertmanager)).await.unwrap();
     let listed = runbookd::wire::read_listed(listed.0.as_bytes()).unwrap();
     assert_eq!(listed[0].alert.fingerprint, payload.alerts[0].fingerprint);
     assert_eq!(listed[0].alert.starts_at, payload.alerts[0].starts_at, "both spellings name the same episode");

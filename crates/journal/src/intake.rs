@@ -93,7 +93,8 @@ impl Journal {
                 {
                     batch.push(more);
                 }
-                let outcome = journal.store(&mut writer, &batch, now()).await.map_err(|error| NotTaken::Store(format!("{error:#}")));
+                let outcome =
+                    journal.store(&mut writer, &batch, now()).await.map_err(|error| NotTaken::Store(format!("{error:#}")));
                 if let Err(error) = &outcome {
                     tracing::error!(deliveries = batch.len(), %error, "deliveries were not stored; their senders are told to come again");
                 }
@@ -150,10 +151,10 @@ impl Journal {
              (SELECT id, SUM(size) OVER (ORDER BY id) - size AS before FROM \
              (SELECT id, LENGTH(bodies) AS size FROM deliveries ORDER BY id LIMIT $1)) WHERE before < $2) ORDER BY id",
         )
-            .bind(i64::from(most))
-            .bind(MOST_AT_ONCE)
-            .fetch_all(&self.inner.readers)
-            .await?;
+        .bind(i64::from(most))
+        .bind(MOST_AT_ONCE)
+        .fetch_all(&self.inner.readers)
+        .await?;
         rows.iter()
             .map(|row| {
                 let bodies: Vec<u8> = row.try_get(2)?;

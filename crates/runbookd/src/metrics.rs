@@ -158,14 +158,29 @@ impl Metrics {
         let mut registry = Registry::with_prefix("runbookd");
         registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let to = &mut registry;
-        let deliveries_family = named(to, "deliveries", "Deliveries from Alertmanager by what came of them at the door", Family::<ByResult, Counter>::default());
+        let deliveries_family = named(
+            to,
+            "deliveries",
+            "Deliveries from Alertmanager by what came of them at the door",
+            Family::<ByResult, Counter>::default(),
+        );
         let deliveries = Door::ALL.map(|door| deliveries_family.get_or_create_owned(&ByResult { result: door.word() }));
         // From a tenth of a sync to Alertmanager's own patience with a cluster peer (15 s).
         let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
         let metrics = Self {
             deliveries,
-            delivery_seconds: named(to, "delivery_seconds", "From a delivery's head to its answer, in seconds", Histogram::new(seconds)),
-            last_delivery: named(to, "last_delivery_timestamp_seconds", "When the last delivery was stored; 0 for never", FloatGauge::default()),
+            delivery_seconds: named(
+                to,
+                "delivery_seconds",
+                "From a delivery's head to its answer, in seconds",
+                Histogram::new(seconds),
+            ),
+            last_delivery: named(
+                to,
+                "last_delivery_timestamp_seconds",
+                "When the last delivery was stored; 0 for never",
+                FloatGauge::default(),
+            ),
             alerts: named(to, "alerts", "Alerts heard, by what came of them", Family::default()),
             open: named(to, "incidents_open", "Incidents that are not over, by stage", Family::default()),
             ended: named(to, "incidents_ended", "Incidents that ended, by how and by runbook", Family::default()),
@@ -175,17 +190,37 @@ impl Metrics {
             refusals: named(to, "refusals", "Times that a gate kept an incident from acting", Family::default()),
             inbox: named(to, "inbox_rows", "Stored deliveries that are not routed yet", Gauge::default()),
             outbox: named(to, "outbox_messages", "Messages that are not delivered yet", Gauge::default()),
-            outbox_age: named(to, "outbox_age_seconds", "How long the oldest undelivered message is due, in seconds", FloatGauge::default()),
+            outbox_age: named(
+                to,
+                "outbox_age_seconds",
+                "How long the oldest undelivered message is due, in seconds",
+                FloatGauge::default(),
+            ),
             journal_bytes: named(to, "journal_bytes", "Bytes of the journal that hold data", Gauge::default()),
             journal_writable: named(to, "journal_writable", "1 while the journal can be written", Gauge::default()),
             ready: named(to, "runbook_ready", "1 where the last examination found that the runbook could act", Family::default()),
             doctor_problems: named(to, "doctor_problems", "What the last examination found wrong", Gauge::default()),
             configuration: named(to, "configuration_hash", "The hash of the configuration in force", Family::default()),
-            alertmanagers: named(to, "alertmanager_reachable", "1 while an Alertmanager says what still fires", Family::default()),
-            reload_succeeded: named(to, "reload_succeeded", "1 when the last attempt to load the configuration worked", Gauge::default()),
+            alertmanagers: named(
+                to,
+                "alertmanager_reachable",
+                "1 while an Alertmanager says what still fires",
+                Family::default(),
+            ),
+            reload_succeeded: named(
+                to,
+                "reload_succeeded",
+                "1 when the last attempt to load the configuration worked",
+                Gauge::default(),
+            ),
             reload_at: named(to, "reload_timestamp_seconds", "When the configuration in force was loaded", FloatGauge::default()),
             connections: named(to, "http_connections", "Open HTTP connections", Gauge::default()),
-            connections_refused: named(to, "http_connections_refused", "Connections turned away because too many were open", Counter::default()),
+            connections_refused: named(
+                to,
+                "http_connections_refused",
+                "Connections turned away because too many were open",
+                Counter::default(),
+            ),
             registry,
             reading: tokio::sync::Mutex::new(()),
         };

@@ -89,7 +89,8 @@ impl Door {
 
     /// A request over the socket, as the owner of the state directory.
     pub async fn local(&self, method: &str, path: &str, body: &str) -> Reply {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         exchange(UnixStream::connect(&self.socket).await.unwrap(), request.as_bytes()).await
     }
 
@@ -180,7 +181,10 @@ pub async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     let reading = async {
         loop {
             let parsed = reply(&bytes);
-            let length = parsed.head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+            let length = parsed
+                .head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
             if length.is_some_and(|length| parsed.body.len() >= length) || stream.read_buf(&mut bytes).await.unwrap() == 0 {
                 return parsed;
             }

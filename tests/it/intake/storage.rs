@@ -1,4 +1,4 @@
-//! The journal in bad weather: a full disk, a journal that somebody else has locked, more waiting than there is room for. Never
+//! The journal in bad weather: a full disk, a read-only one, a journal that somebody else has locked, more waiting than there is room for. Never
 //! a 200 for what is not on disk, `/readyz` tells, and it ends by itself when the weather does. And in good weather: what
 //! arrives together is committed together.
 
@@ -20,7 +20,11 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(at: PathBuf, size: &str) -> SmallDisk {
         std::fs::create_dir_all(&at).unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]).arg(&at).status().unwrap();
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+            .arg(&at)
+            .status()
+            .unwrap();
         assert!(done.success(), "a small tmpfs could not be mounted; this test wants root");
         SmallDisk(at)
     }
@@ -74,6 +78,34 @@ async fn a_full_disk_is_503_and_over_without_a_restart_once_there_is_room() {
     door.until("/readyz", 200).await;
     door.deliver(payload("After").as_bytes()).await.expect(200);
     assert_eq!(door.stored().await.len(), stored + 1);
+    door.close().await;
+}
+
+/// Takes the right to write away from everybody, open files included, which no remount does while somebody has one open. The
+/// index of the log stays: it is shared memory, and the kernel kills whoever writes to such memory without the right to.
+fn freeze(door: &Door, sign: &str) {
+    let files = ["journal.db", "journal.db-wal"].map(|name| door.state.join(name));
+    let done = Command::new("chattr").arg(format!("{sign}i")).args(files).output().unwrap();
+    assert!(
+        done.status.success(),
+        "chattr wants root, and a disk of a kind that knows it (ext4, xfs): {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[tokio::test]
+async fn a_read_only_journal_is_503_and_over_once_it_can_be_written() {
+    let door = Door::open().await;
+    door.deliver(payload("A").as_bytes()).await.expect(200);
+    freeze(&door, "+");
+    let refused = door.deliver(payload("B").as_bytes()).await;
+    let ready = door.get("/readyz").await;
+    freeze(&door, "-");
+    refused.expect(503);
+    ready.expect(503);
+    door.until("/readyz", 200).await;
+    door.deliver(payload("C").as_bytes()).await.expect(200);
+    assert_eq!(door.stored().await, [payload("A").into_bytes(), payload("C").into_bytes()]);
     door.close().await;
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use runbookd::http::SOCKET;
 
-use crate::support::daemon::{Home, binary, delivery, until};
 use crate::door::write_configuration;
+use crate::support::daemon::{Home, binary, delivery, until};
 
 /// The traced daemon. strace hands its own end on to what it started.
 struct Traced(Child);
@@ -29,7 +29,9 @@ fn the_sync_of_a_delivery_returns_before_its_200_is_written() {
     home.write("runbookd.yaml", "listen: 127.0.0.1:PORT\n");
     let trace = home.folder().join("trace");
     let calls = "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync";
-    let arguments = ["-f", "-y", "-s", "9000", "-e", calls, "-o", trace.to_str().unwrap(), binary().to_str().unwrap(), "serve"];
+    // -I1: strace can be told to stop, and tells what it started.
+    let arguments =
+        ["-I1", "-f", "-y", "-s", "9000", "-e", calls, "-o", trace.to_str().unwrap(), binary().to_str().unwrap(), "serve"];
     let log = std::fs::File::create(home.folder().join("log")).unwrap();
     let mut strace = home.command(Path::new("strace"), &arguments);
     let traced = Traced(strace.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
@@ -41,7 +43,8 @@ fn the_sync_of_a_delivery_returns_before_its_200_is_written() {
     let marks: Vec<String> = (0..5).map(|n| format!("Mark{n}Mark")).collect();
     for mark in &marks {
         let body = delivery(&[("alertname", mark)], "firing", "2026-11-24T03:00:00Z");
-        let answer = xtask::http::Request::post(&format!("{url}/webhook/alertmanager")).bearer(token.trim()).json(&body).send().unwrap();
+        let answer =
+            xtask::http::Request::post(&format!("{url}/webhook/alertmanager")).bearer(token.trim()).json(&body).send().unwrap();
         assert_eq!(answer.status, 200, "{}", home.log());
     }
     drop(traced);
@@ -89,7 +92,13 @@ fn check(trace: &str, mark: &str) -> Result<(), String> {
 
 #[test]
 fn a_trace_in_the_wrong_order_is_found_out() {
-    let right = ["1 recvfrom(9, \"POST M\", 9) = 9", "2 pwrite64(7</s/journal.db-wal>, \"M\", 4) = 4", "2 fdatasync(7</s/journal.db-wal> <unfinished ...>", "2 <... fdatasync resumed>) = 0", "1 sendto(9, \"HTTP/1.1 200 OK\", 9) = 9"];
+    let right = [
+        "1 recvfrom(9, \"POST M\", 9) = 9",
+        "2 pwrite64(7</s/journal.db-wal>, \"M\", 4) = 4",
+        "2 fdatasync(7</s/journal.db-wal> <unfinished ...>",
+        "2 <... fdatasync resumed>) = 0",
+        "1 sendto(9, \"HTTP/1.1 200 OK\", 9) = 9",
+    ];
     let lines = |order: &[usize]| order.iter().map(|at| right[*at]).collect::<Vec<_>>().join("\n");
     assert_eq!(check(&lines(&[0, 1, 2, 3, 4]), "M"), Ok(()));
     for wrong in [&[0, 1, 2, 4, 3][..], &[0, 4, 1, 2, 3], &[0, 2, 3, 1, 4], &[2, 3, 0, 1, 4], &[0, 1, 2, 3]] {

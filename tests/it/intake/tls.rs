@@ -22,7 +22,12 @@ fn openssl(folder: &Path, arguments: &str) {
 /// A self-signed certificate for localhost and its key, in `NAME.pem` and `NAME.key`.
 fn certificate(folder: &Path, name: &str) {
     let subject = format!("-subj /CN={name} -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE");
-    openssl(folder, &format!("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {name}.key -out {name}.pem {subject}"));
+    openssl(
+        folder,
+        &format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {name}.key -out {name}.pem {subject}"
+        ),
+    );
 }
 
 /// Delivers over TLS, trusting this certificate alone, and gives the status; fails where the handshake does.
@@ -65,7 +70,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_comes_over_tls_and_a_renewed_certificate_counts_at_once() {
-    let (door, folder) = door_with("tls_server_config: {cert_file: server.pem, key_file: server.key}\n", &["server", "other"]).await;
+    let (door, folder) =
+        door_with("tls_server_config: {cert_file: server.pem, key_file: server.key}\n", &["server", "other"]).await;
     let body = payload("A");
     let request = format!("{}Connection: close\r\n\r\n{body}", door.head(body.len()));
     let (address, trusted) = (door.address, folder.join("server.pem"));

@@ -22,7 +22,8 @@ use super::surface::{Origin, Surface};
 use super::tls::Tls;
 
 /// What a caller hears when there is no room. Written without waiting, so that turning away costs nothing.
-const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 /// Bytes of a request's header, and of what is buffered between two reads of a body.
 const BUFFER: usize = 64 << 10;
 /// How long to let things settle when no connection can be accepted, mostly because too many files are open.

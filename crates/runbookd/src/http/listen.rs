@@ -12,8 +12,9 @@ use super::SOCKET;
 
 /// Listens on a TCP address, and says which (port 0 asks for any).
 pub(super) fn tcp(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind(address)
-        .with_context(|| format!("listening on {address}; another process may have the port: choose another with `listen:`, or stop that process"))?;
+    let listener = std::net::TcpListener::bind(address).with_context(|| {
+        format!("listening on {address}; another process may have the port: choose another with `listen:`, or stop that process")
+    })?;
     listener.set_nonblocking(true).context("preparing the TCP listener")?;
     let address = listener.local_addr().context("asking for the port that was bound")?;
     Ok((TcpListener::from_std(listener).context("handing the TCP listener to the runtime")?, address))

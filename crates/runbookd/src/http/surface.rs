@@ -64,7 +64,10 @@ impl Surface {
         }
         let api = path.starts_with("/api/");
         if api && origin == Origin::Network && !access::shown(request.headers()).is_some_and(|shown| self.api_token.is(&shown)) {
-            let mend = format!("send `Authorization: Bearer` with the token in {}, or ask over the socket beside it", self.api_token.path().display());
+            let mend = format!(
+                "send `Authorization: Bearer` with the token in {}, or ask over the socket beside it",
+                self.api_token.path().display()
+            );
             return Problem::new(StatusCode::UNAUTHORIZED, "no token was shown, or a wrong one", mend).into_response();
         }
         let time = if path.starts_with("/api/v1/journal/") { self.bounds.long_answer } else { self.bounds.answer };
@@ -120,7 +123,9 @@ pub(super) fn unread(why: Unread, most: usize) -> Problem {
             "send less at once; in Alertmanager, group by more labels or set max_alerts",
         ),
         Unread::Slow => Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time", "send it again"),
-        Unread::NoRoom => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many large bodies are arriving at once", "send it again"),
+        Unread::NoRoom => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many large bodies are arriving at once", "send it again")
+        }
         Unread::Broken => Problem::bad("the body broke off", "send it again"),
     }
 }

@@ -66,7 +66,9 @@ fn read(settings: &TlsSettings) -> anyhow::Result<ServerConfig> {
     let chain = certificates(&settings.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&settings.key)
         .with_context(|| format!("reading the key {}; one in PEM form is wanted", settings.key.display()))?;
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().context("choosing TLS versions")?;
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .context("choosing TLS versions")?;
     let builder = match &settings.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {

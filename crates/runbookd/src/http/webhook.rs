@@ -12,10 +12,10 @@ use hyper::body::Incoming;
 use journal::NotTaken;
 use tokio::time::Instant;
 
+use super::access;
 use super::answer::Problem;
 use super::body::{self, Unread};
 use super::surface::{Origin, Surface, unread};
-use super::access;
 use crate::metrics::Door;
 use crate::wire;
 
@@ -31,7 +31,11 @@ pub(super) fn is_path(path: &str) -> bool {
 pub(super) async fn answer(surface: &Surface, origin: Origin, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
     if request.method() != Method::POST {
-        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "deliveries are sent with POST", "make it the `url` of a webhook_config");
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "deliveries are sent with POST",
+            "make it the `url` of a webhook_config",
+        );
         let mut response = problem.into_response();
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
         return response;

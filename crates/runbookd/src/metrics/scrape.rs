@@ -26,8 +26,13 @@ impl Metrics {
         if let Ok(_only) = self.reading.try_lock() {
             match tokio::time::timeout(PATIENCE, self.read(journal, now)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!("the journal could not be read for the metrics, so their last values stay: {error:#}"),
-                Err(_) => tracing::warn!("the journal gave no answer within {} s for the metrics, so their last values stay", PATIENCE.as_secs()),
+                Ok(Err(error)) => {
+                    tracing::warn!("the journal could not be read for the metrics, so their last values stay: {error:#}")
+                }
+                Err(_) => tracing::warn!(
+                    "the journal gave no answer within {} s for the metrics, so their last values stay",
+                    PATIENCE.as_secs()
+                ),
             }
         }
         let mut text = String::new();

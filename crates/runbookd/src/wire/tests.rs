@@ -110,8 +110,16 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::from("firing")),
     ];
     let name = prop_oneof![
-        Just("version"), Just("alerts"), Just("status"), Just("labels"), Just("annotations"), Just("startsAt"), Just("fingerprint"),
-        Just("truncatedAlerts"), Just("groupKey"), Just("x"),
+        Just("version"),
+        Just("alerts"),
+        Just("status"),
+        Just("labels"),
+        Just("annotations"),
+        Just("startsAt"),
+        Just("fingerprint"),
+        Just("truncatedAlerts"),
+        Just("groupKey"),
+        Just("x"),
     ];
     leaf.prop_recursive(5, 64, 6, move |inner| {
         prop_oneof![

@@ -31,7 +31,10 @@ pub(super) async fn deny(State(api): State<Api>, Path(ask): Path<String>, body: 
 
 async fn said(api: &Api, ask: String, said: Said) -> Answer {
     let id = api.daemon.journal.incident_of_ask(&ask).await?;
-    let id = id.ok_or_else(|| Problem::absent("there is no such question", "`runbookd incidents --open` shows what is asked, and its id"))?;
-    let after = api.daemon.journal.append_from_outside(id, api.daemon.clock.now(), &Event::Answered { ask, answer: said }).await?;
+    let id = id.ok_or_else(|| {
+        Problem::absent("there is no such question", "`runbookd incidents --open` shows what is asked, and its id")
+    })?;
+    let after =
+        api.daemon.journal.append_from_outside(id, api.daemon.clock.now(), &Event::Answered { ask, answer: said }).await?;
     Ok(answer(&json!({"incident": id, "stage": after.stage.word()})))
 }

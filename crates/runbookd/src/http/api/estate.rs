@@ -54,12 +54,18 @@ pub(super) async fn look(State(api): State<Api>, body: Bytes) -> Answer {
     let Some(target) = inventory.get(&id) else {
         let all: Vec<String> = inventory.iter().map(|target| target.id.to_string()).collect();
         let meant = runbook::text::closest(&wanted.target, all.iter().map(String::as_str));
-        let mend = meant.map_or_else(|| "`runbookd targets` lists those there are".to_owned(), |meant| format!("`{meant}` was meant, perhaps"));
+        let mend = meant.map_or_else(
+            || "`runbookd targets` lists those there are".to_owned(),
+            |meant| format!("`{meant}` was meant, perhaps"),
+        );
         return Err(Problem::absent(format!("{id} is not in the inventory"), mend));
     };
     let probe = wanted.probe.unwrap_or_else(|| Probe::usual(id.kind));
     if probe.kind() != id.kind {
-        return Err(Problem::bad(format!("{probe} looks at a {}, and {id} is none", probe.kind().word()), "leave `probe` out for the usual look"));
+        return Err(Problem::bad(
+            format!("{probe} looks at a {}, and {id} is none", probe.kind().word()),
+            "leave `probe` out for the usual look",
+        ));
     }
     let began = Instant::now();
     let clock = &api.daemon.clock;
@@ -76,8 +82,10 @@ pub(super) async fn runbooks(State(api): State<Api>) -> Answer {
 
 pub(super) async fn unmatched(State(api): State<Api>) -> Answer {
     let names = api.daemon.journal.unmatched().await?;
-    let names: Vec<Value> =
-        names.into_iter().map(|(name, times, last, why)| json!({"alertname": name, "times": times, "last": last, "why": why})).collect();
+    let names: Vec<Value> = names
+        .into_iter()
+        .map(|(name, times, last, why)| json!({"alertname": name, "times": times, "last": last, "why": why}))
+        .collect();
     Ok(answer(&json!({"unmatched": names})))
 }
 

@@ -34,7 +34,14 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answ
     let id = incident(&id)?;
     let summary = api.daemon.journal.summary(id).await?.ok_or_else(|| no_such_incident(id))?;
     let events: Vec<Value> = events(&api, id).await?.iter().map(written).collect();
-    let evidence: Vec<Value> = api.daemon.journal.evidence_of(id).await?.into_iter().map(|(name, hash, bytes)| json!({"name": name, "hash": hash, "bytes": bytes})).collect();
+    let evidence: Vec<Value> = api
+        .daemon
+        .journal
+        .evidence_of(id)
+        .await?
+        .into_iter()
+        .map(|(name, hash, bytes)| json!({"name": name, "hash": hash, "bytes": bytes}))
+        .collect();
     Ok(answer(&json!({"incident": summary, "events": events, "evidence": evidence})))
 }
 
@@ -73,7 +80,10 @@ pub(super) async fn note(State(api): State<Api>, Path(id): Path<String>, body: B
 /// The evidence itself, as it was kept. It may hold anything a stranger wrote, so it is never given as text.
 pub(super) async fn evidence(State(api): State<Api>, Path(hash): Path<String>) -> Answer {
     if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Problem::bad("evidence is named by 64 hexadecimal digits", "`runbookd incidents show ID` lists an incident's"));
+        return Err(Problem::bad(
+            "evidence is named by 64 hexadecimal digits",
+            "`runbookd incidents show ID` lists an incident's",
+        ));
     }
     let kept = api.daemon.journal.evidence(&hash).await?;
     let body = kept.ok_or_else(|| Problem::absent("there is no such evidence", "it was never kept, or retention took it"))?;

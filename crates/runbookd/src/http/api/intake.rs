@@ -49,9 +49,8 @@ pub(super) async fn fire(State(api): State<Api>, body: Bytes) -> Answer {
     });
     let body = payload.to_string().into_bytes();
     wire::check(&body).map_err(|malformed| Problem::bad(malformed.to_string(), "send labels and annotations as texts"))?;
-    api.intake
-        .take(body)
-        .await
-        .map_err(|not_taken| Problem::new(StatusCode::SERVICE_UNAVAILABLE, not_taken.to_string(), "send it again; nothing was stored"))?;
+    api.intake.take(body).await.map_err(|not_taken| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, not_taken.to_string(), "send it again; nothing was stored")
+    })?;
     Ok(answer(&json!({"fingerprint": fingerprint, "starts_at": now})))
 }

@@ -24,7 +24,11 @@ pub(super) struct Wanted {
 pub(super) async fn backup(State(api): State<Api>, Extension(origin): Extension<Origin>, body: Bytes) -> Answer {
     if origin != Origin::Local {
         let mend = "ask over the socket in the state directory, on the daemon's machine";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "a backup is written on the daemon's machine, and not asked for over the network", mend));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "a backup is written on the daemon's machine, and not asked for over the network",
+            mend,
+        ));
     }
     let wanted: Wanted = parse(&body)?;
     let to = Path::new(&wanted.to);
@@ -32,7 +36,10 @@ pub(super) async fn backup(State(api): State<Api>, Extension(origin): Extension<
         return Err(Problem::bad(format!("{} is no absolute path", wanted.to), "name the new file from the root on"));
     }
     if to.exists() {
-        return Err(Problem::conflict(format!("{} exists; a backup never overwrites", wanted.to), "name a file that is not there"));
+        return Err(Problem::conflict(
+            format!("{} exists; a backup never overwrites", wanted.to),
+            "name a file that is not there",
+        ));
     }
     api.daemon.journal.backup(to).await?;
     let bytes = std::fs::metadata(to).map(|file| file.len()).ok();

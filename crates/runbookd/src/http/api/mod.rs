@@ -68,8 +68,9 @@ pub(super) fn routes(daemon: Arc<Daemon>, intake: Intake) -> Router {
 
 /// Reads a JSON body.
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad(format!("the body is not what this path takes: {error}"), "send JSON with these fields, and no others"))
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::bad(format!("the body is not what this path takes: {error}"), "send JSON with these fields, and no others")
+    })
 }
 
 fn incident(text: &str) -> Result<IncidentId, Problem> {
@@ -103,7 +104,9 @@ fn words(field: &str, words: &str, may_be_empty: bool) -> Result<String, Problem
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::Illegal(illegal) => Problem::conflict(illegal.to_string(), "see `runbookd explain` for where the incident is now"),
+            AppendError::Illegal(illegal) => {
+                Problem::conflict(illegal.to_string(), "see `runbookd explain` for where the incident is now")
+            }
             AppendError::Conflict | AppendError::LeaseLost => {
                 Problem::conflict(error.to_string(), "look at the incident again, then decide again")
             }

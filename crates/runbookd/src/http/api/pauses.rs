@@ -55,13 +55,16 @@ pub(super) async fn resume(State(api): State<Api>, Path(scope): Path<String>) ->
 
 /// A scope that names something there is: a pause for a misspelt name would stop nothing.
 fn known_scope(api: &Api, text: &str) -> Result<Scope, Problem> {
-    let scope: Scope = text.parse().map_err(|error: String| Problem::bad(error, "for example `all` or `target:postgres/main`"))?;
+    let scope: Scope =
+        text.parse().map_err(|error: String| Problem::bad(error, "for example `all` or `target:postgres/main`"))?;
     let configuration = api.daemon.current().configuration.clone();
     let (known, kind, meant) = match &scope {
         Scope::All => return Ok(scope),
-        Scope::Runbook(name) => {
-            (configuration.runbooks.contains_key(name), "runbook", runbook::text::closest(name, configuration.runbooks.keys().map(String::as_str)).map(str::to_owned))
-        }
+        Scope::Runbook(name) => (
+            configuration.runbooks.contains_key(name),
+            "runbook",
+            runbook::text::closest(name, configuration.runbooks.keys().map(String::as_str)).map(str::to_owned),
+        ),
         Scope::Target(id) => {
             let all: Vec<String> = configuration.inventory.iter().map(|target| target.id.to_string()).collect();
             let meant = runbook::text::closest(&id.to_string(), all.iter().map(String::as_str)).map(str::to_owned);
@@ -71,6 +74,7 @@ fn known_scope(api: &Api, text: &str) -> Result<Scope, Problem> {
     if known {
         return Ok(scope);
     }
-    let mend = meant.map_or_else(|| format!("`runbookd {kind}s` lists those there are"), |meant| format!("`{meant}` was meant, perhaps"));
+    let mend = meant
+        .map_or_else(|| format!("`runbookd {kind}s` lists those there are"), |meant| format!("`{meant}` was meant, perhaps"));
     Err(Problem::absent(format!("there is no {kind} of that name, so pausing it would stop nothing: {scope}"), mend))
 }

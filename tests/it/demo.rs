@@ -1,16 +1,12 @@
 //! The demo is a proof only if it can fail: once as it is shown to people, once with a cure that does nothing.
 //! Deliberately nothing of it is rebuilt here: it is the same code that `cargo xtask demo --once` runs.
 
+use crate::support::daemon::binary;
 use xtask::demo::{Settings, run};
 use xtask::estate::{Estate, TEST};
 
 fn settings(observe_only: bool) -> Settings {
-    Settings {
-        estate: TEST.to_owned(),
-        once: true,
-        observe_only,
-        program: Some(xtask::test::runbookd().unwrap()),
-    }
+    Settings { estate: TEST.to_owned(), once: true, observe_only, program: Some(binary().to_path_buf()) }
 }
 
 #[test]

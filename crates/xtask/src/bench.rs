@@ -3,6 +3,8 @@
 //! Deliberately release builds only: a debug build's speed says nothing.
 
 mod intake;
+mod reaction;
+mod release;
 
 use anyhow::{Result, bail};
 
@@ -16,6 +18,9 @@ pub const NAMES: &[&str] = &["intake", "reaction"];
 pub fn run(name: &str) -> Result<()> {
     if name == "intake" {
         return intake::run();
+    }
+    if name == "reaction" {
+        return reaction::run();
     }
     bail!("there is no benchmark {name:?}; there are: {}", NAMES.join(", "))
 }

@@ -6,7 +6,6 @@
 
 mod times;
 
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread::JoinHandle;
 
@@ -74,40 +73,28 @@ fn check(all: bool) -> Result<()> {
     Ok(())
 }
 
-/// Programs and tests in one go, so that the tests of the whole daemon find it in the target directory.
+/// Says to the tests of the whole daemon that both of its programs are built.
+const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
+
+/// The tests, and the programs that they run: the daemon as it is shipped, and the one with rehearsals in it.
 fn build(unit: bool) -> Result<()> {
+    told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit))?;
     if unit {
-        return told(with_scope(cargo(&["test", "--no-run", "--quiet"]), unit));
+        return Ok(());
     }
-    build_all()?;
-    // The daemon with rehearsals in it, for the tests that kill it. Workspace-wide, so that what it shares with the build
-    // before is not compiled a second time with other features.
-    told(cargo(&["build", "--workspace", "--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal", "--quiet"]))
-}
-
-fn build_all() -> Result<()> {
-    told(cargo(&["build", "--workspace", "--all-targets", "--quiet"]))
-}
-
-/// The program `runbookd` as it is now, for tests of the whole daemon. Built together with the tests, so that nothing is
-/// compiled a second time with other features; a moment where it is fresh.
-///
-/// # Errors
-/// When the workspace does not build.
-pub fn runbookd() -> Result<PathBuf> {
-    build_all()?;
-    Ok(paths::target().join("debug/runbookd"))
+    told(cargo(&["build", "--quiet", "--locked", "--package", "runbookd", "--bin", "runbookd"]))?;
+    let rehearsal = ["--bin", "runbookd-rehearsal", "--features", "rehearsal"];
+    told(cargo(&[&["build", "--quiet", "--locked", "--package", "runbookd"][..], &rehearsal].concat()))
 }
 
 fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
     if !has_nextest() {
         progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
-        let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters))?;
+        let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters).env(BUILT, "1"))?;
         return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let mut runner = with_scope(cargo(&["nextest", "run", "--cargo-quiet"]), unit);
-    // Both programs are built, so the tests need not ask cargo for them.
-    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env("RUNBOOKD_TEST_BINARIES", "1");
+    let mut runner = with_scope(cargo(&["nextest", "run", "--cargo-quiet", "--locked"]), unit);
+    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
     let report = paths::target().join("nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);
     let (well, summary) = command::shown_until(&mut runner, "     Summary [")?;

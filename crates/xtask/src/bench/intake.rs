@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::release;
 use crate::http::Request;
 use crate::servers::{Process, Program, free_port};
 use crate::{clock, command, packages, paths, progress};
@@ -116,13 +117,7 @@ struct Binaries {
 }
 
 fn build() -> Result<Binaries> {
-    let log = paths::cache()?.join("bench-build.log");
-    progress::step_with_log("building the release (some minutes the first time)", &log, || {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(paths::root()).args(["build", "--release", "--locked", "--package", "runbookd"]);
-        command::logged(cargo.args(["--bin", "runbookd", "--example", "intake_baseline"]), &log)
-    })?;
-    let release = paths::target().join("release");
+    let release = release::build(&["--bin", "runbookd", "--example", "intake_baseline"])?;
     Ok(Binaries { baseline: release.join("examples/intake_baseline"), runbookd: release.join("runbookd") })
 }
 

@@ -75,7 +75,8 @@ pub fn run() -> Result<()> {
         ensure!(started.elapsed() < Duration::from_secs(20), "the daemon does not become ready");
         std::thread::sleep(Duration::from_millis(1));
     };
-    let tokens = ["webhook.token", "api.token"].map(|name| std::fs::read_to_string(home.join("state").join(name)).unwrap_or_default());
+    let tokens =
+        ["webhook.token", "api.token"].map(|name| std::fs::read_to_string(home.join("state").join(name)).unwrap_or_default());
     let [webhook, api] = tokens;
     let mut bare = Vec::new();
     let mut cured = Vec::new();

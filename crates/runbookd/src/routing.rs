@@ -8,29 +8,39 @@ use journal::{Chosen, Heard, HeardOutcome};
 use policy::route;
 use runbook::alert::Alert;
 use runbook::book::Configuration;
+use tokio::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::wire;
 
 /// Rows that are read at once.
-const PORTION: u32 = 8;
+const PORTION: u32 = 64;
+/// Alerts that share a transaction; the writer is not held for longer than they take.
+const TOGETHER: usize = 512;
+/// From the beginning of one portion to the next. A delivery that comes alone is routed at once; in a storm this leaves the
+/// writer to the door, and more deliveries share each transaction.
+const PACE: Duration = Duration::from_millis(10);
 /// The longest sleep when nothing seems to be there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Routes until the daemon stops.
 pub async fn run(daemon: Arc<Daemon>) {
-    let mut changes = daemon.journal.changes();
+    let mut arrivals = daemon.journal.arrivals();
     while !daemon.stop.is_cancelled() {
-        changes.borrow_and_update();
+        arrivals.borrow_and_update();
+        let began = Instant::now();
         match route_waiting(&daemon).await {
             Ok(0) => tokio::select! {
                 () = daemon.stop.cancelled() => {}
                 () = tokio::time::sleep(HEARTBEAT) => {}
-                _ = changes.changed() => {}
+                _ = arrivals.changed() => {}
             },
-            Ok(_) => {}
+            Ok(_) => tokio::time::sleep_until(began + PACE).await,
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "deliveries could not be routed; they stay in the inbox and are tried again");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "deliveries could not be routed; they stay in the inbox and are tried again"
+                );
                 tokio::select! {
                     () = daemon.stop.cancelled() => {}
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -46,31 +56,43 @@ pub async fn run(daemon: Arc<Daemon>) {
 /// When the journal cannot be read or written; what was not written stays in the inbox.
 pub async fn route_waiting(daemon: &Daemon) -> anyhow::Result<usize> {
     let rows = daemon.journal.deliveries(PORTION).await?;
-    for row in &rows {
-        let configuration = daemon.current().configuration.clone();
-        let mut heard = Vec::new();
-        let mut unknown_status = 0;
+    let configuration = daemon.current().configuration.clone();
+    let mut heard = Vec::new();
+    let mut unknown_status = 0;
+    for (at, row) in rows.iter().enumerate() {
         for body in &row.bodies {
-            match wire::read(body) {
-                Ok(payload) => {
-                    unknown_status += payload.unknown_status;
-                    if payload.truncated > 0 {
-                        tracing::warn!(
-                            truncated = payload.truncated,
-                            "alerts were left out of a delivery; set max_alerts: 0 in Alertmanager. They are asked for at the next reconciliation"
-                        );
-                        daemon.reconcile_soon.notify_one();
-                    }
-                    heard.extend(payload.alerts.into_iter().map(|alert| hear(&configuration, alert)));
-                }
-                // It was read before it was stored, so this is another release's doing. Nothing is lost: the sender repeats.
-                Err(error) => tracing::error!(%error, "a stored delivery cannot be read and is dropped; its sender sends it again"),
-            }
+            unknown_status += read(daemon, &configuration, body, &mut heard);
         }
-        let outcome = daemon.journal.hear(&heard, Some(row.id), daemon.clock.now()).await?;
-        note(daemon, &outcome, unknown_status);
+        if heard.len() >= TOGETHER || at + 1 == rows.len() {
+            let outcome = daemon.journal.hear(&heard, Some(row.id), daemon.clock.now()).await?;
+            note(daemon, &outcome, unknown_status);
+            heard.clear();
+            unknown_status = 0;
+        }
     }
     Ok(rows.len())
+}
+
+/// Reads a stored delivery into what is heard; gives how many of its alerts had a status that nobody knows.
+fn read(daemon: &Daemon, configuration: &Configuration, body: &[u8], heard: &mut Vec<Heard>) -> u64 {
+    match wire::read(body) {
+        Ok(payload) => {
+            if payload.truncated > 0 {
+                tracing::warn!(
+                    truncated = payload.truncated,
+                    "alerts were left out of a delivery; set max_alerts: 0 in Alertmanager. They are asked for at the next reconciliation"
+                );
+                daemon.reconcile_soon.notify_one();
+            }
+            heard.extend(payload.alerts.into_iter().map(|alert| hear(configuration, alert)));
+            payload.unknown_status
+        }
+        // It was read before it was stored, so this is another release's doing. Nothing is lost: the sender repeats.
+        Err(error) => {
+            tracing::error!(%error, "a stored delivery cannot be read and is dropped; its sender sends it again");
+            0
+        }
+    }
 }
 
 /// An alert with what routing says of it.

@@ -158,7 +158,9 @@ fn bombs_are_refused_before_they_go_off() {
     let deep_block: String = (0..1000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
     let many_keys: String = (0..60_000).map(|key| format!("k{key}: 1\n")).collect();
     let many_mistakes: String = (0..20_000).map(|key| format!("k{key}: 1\n")).collect();
-    for (name, text) in [("laughs", laughs), ("deep", deep), ("deep block", deep_block), ("keys", many_keys), ("mistakes", many_mistakes)] {
+    for (name, text) in
+        [("laughs", laughs), ("deep", deep), ("deep block", deep_block), ("keys", many_keys), ("mistakes", many_mistakes)]
+    {
         let started = std::time::Instant::now();
         let complaints = load_text(text.as_bytes()).err().unwrap();
         assert!(complaints.len() < 1000, "{name}: {}", complaints.len());
@@ -260,10 +262,36 @@ mod properties {
     /// Bytes that are nearly YAML, so that more than the first line is reached.
     fn nearly_yaml() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
-            Just("runbook: "), Just("look:\n"), Just("  "), Just("- "), Just(": "), Just("{"), Just("}"), Just("["), Just("]"),
-            Just("\n"), Just("&a "), Just("*a"), Just("'"), Just("\""), Just("|\n"), Just("postgres/main:"), Just("match: ['a=b']"),
-            Just("require: a.b > 1"), Just("!!x "), Just("---\n"), Just("\u{feff}"), Just("# c"), Just("password: x"), Just("é\u{202e}"),
-            Just("\t"), Just("? "), Just("mode: ask\n"), Just("~"), Just("steps:\n"), Just(", "),
+            Just("runbook: "),
+            Just("look:\n"),
+            Just("  "),
+            Just("- "),
+            Just(": "),
+            Just("{"),
+            Just("}"),
+            Just("["),
+            Just("]"),
+            Just("\n"),
+            Just("&a "),
+            Just("*a"),
+            Just("'"),
+            Just("\""),
+            Just("|\n"),
+            Just("postgres/main:"),
+            Just("match: ['a=b']"),
+            Just("require: a.b > 1"),
+            Just("!!x "),
+            Just("---\n"),
+            Just("\u{feff}"),
+            Just("# c"),
+            Just("password: x"),
+            Just("é\u{202e}"),
+            Just("\t"),
+            Just("? "),
+            Just("mode: ask\n"),
+            Just("~"),
+            Just("steps:\n"),
+            Just(", "),
         ];
         proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
     }

@@ -100,8 +100,18 @@ impl Night {
     }
 
     fn wait_told(&self, words: &str) {
-        let told = || self.slack.messages().iter().any(|message| message.text.contains(words) || format!("{:?}", message.blocks).contains(words));
-        until(&format!("Slack is told `{words}`"), Duration::from_secs(20), || told().then_some(()), || format!("{:?}\n{}", self.slack.messages(), self.home.log()));
+        let told = || {
+            self.slack
+                .messages()
+                .iter()
+                .any(|message| message.text.contains(words) || format!("{:?}", message.blocks).contains(words))
+        };
+        until(
+            &format!("Slack is told `{words}`"),
+            Duration::from_secs(20),
+            || told().then_some(()),
+            || format!("{:?}\n{}", self.slack.messages(), self.home.log()),
+        );
     }
 }
 
@@ -131,15 +141,19 @@ fn alertmanager_for(daemons: &[&Home], clustered: Option<&Alertmanager>) -> Aler
     match clustered {
         None => Alertmanager::start(&configuration).unwrap(),
         Some(peer) => {
-            let settings = AlertmanagerSettings { clustered: true, peers: vec![peer.cluster_address()], ..AlertmanagerSettings::default() };
+            let settings =
+                AlertmanagerSettings { clustered: true, peers: vec![peer.cluster_address()], ..AlertmanagerSettings::default() };
             Alertmanager::start_with(&configuration, &settings).unwrap()
         }
     }
 }
 
 fn fire(alertmanager: &Alertmanager) {
-    let labels: serde_json::Map<String, Value> = ALERT.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
-    alertmanager.send(&json!([{"labels": labels, "annotations": {}, "generatorURL": "http://prometheus.example.invalid/graph"}])).unwrap();
+    let labels: serde_json::Map<String, Value> =
+        ALERT.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    alertmanager
+        .send(&json!([{"labels": labels, "annotations": {}, "generatorURL": "http://prometheus.example.invalid/graph"}]))
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +165,12 @@ async fn a_real_alert_is_cured_proved_and_told() {
     let alertmanager = alertmanager_for(&[&night.home], None);
     tokio::time::sleep(Duration::from_millis(400)).await;
     fire(&alertmanager);
-    until("an incident is there", Duration::from_secs(20), || (!daemon.incidents().is_empty()).then_some(()), || night.home.log());
+    until(
+        "an incident is there",
+        Duration::from_secs(20),
+        || (!daemon.incidents().is_empty()).then_some(()),
+        || night.home.log(),
+    );
     let closed = daemon.wait_closed(Duration::from_secs(40));
     assert_eq!(closed["how"], "cured", "{closed}\n{}", night.home.log());
     assert_eq!(night.sessions_of("app"), 2, "two were to be kept");
@@ -268,7 +287,13 @@ async fn a_person_approves_and_only_what_was_shown_and_is_still_there_goes() {
     night.wait_told("approve");
     let detail = daemon.get(&format!("/api/v1/incidents/{}", asking["id"]));
     let ask = detail.to_string();
-    let ask = ask.split("\"person\":").nth(1).and_then(|rest| rest.split("\"id\":\"").nth(1)).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let ask = ask
+        .split("\"person\":")
+        .nth(1)
+        .and_then(|rest| rest.split("\"id\":\"").nth(1))
+        .and_then(|rest| rest.split('"').next())
+        .unwrap()
+        .to_owned();
     // Some of what was shown goes by itself, and others come: the newcomers were not approved.
     shown.truncate(14);
     let newcomers = night.idle("app", 6).await;
@@ -343,7 +368,12 @@ async fn alertmanagers_of_a_cluster_deliver_for_real() {
     // Prometheus sends to every member.
     fire(&first);
     fire(&second);
-    until("an incident is there", Duration::from_secs(30), || (!daemon.incidents().is_empty()).then_some(()), || night.home.log());
+    until(
+        "an incident is there",
+        Duration::from_secs(30),
+        || (!daemon.incidents().is_empty()).then_some(()),
+        || night.home.log(),
+    );
     let closed = daemon.wait_closed(Duration::from_secs(40));
     assert_eq!(closed["how"], "cured", "{closed}\n{}", night.home.log());
     assert_eq!(daemon.incidents().len(), 1);

@@ -63,7 +63,8 @@ impl Database {
         let scratch = Scratch::new("secrets").unwrap();
         scratch.write("look", "look's own\n").unwrap();
         scratch.write("act", "act's own").unwrap();
-        let mut database = Self { inventory: Inventory::default(), connections: Connections::new(&Inventory::default()), postgres, scratch };
+        let mut database =
+            Self { inventory: Inventory::default(), connections: Connections::new(&Inventory::default()), postgres, scratch };
         let port = database.postgres.port();
         database.list("127.0.0.1", port, by);
         database
@@ -174,7 +175,13 @@ pub fn sessions() -> Probe {
 }
 
 pub fn terminate(at_most: u32) -> TerminateIdle {
-    TerminateIdle { idle_for: IDLE_FOR, at_most, keep: 0, states: vec![IdleState::Idle, IdleState::IdleInTransaction], never: vec![] }
+    TerminateIdle {
+        idle_for: IDLE_FOR,
+        at_most,
+        keep: 0,
+        states: vec![IdleState::Idle, IdleState::IdleInTransaction],
+        never: vec![],
+    }
 }
 
 /// Decides a case in which every guard but the selection is open, and commits the permit as the journal would.

@@ -46,13 +46,14 @@ otherwise: escalate
 "#;
 
 fn home() -> Home {
-    let home = Home::new(&[
-        ("runbookd.yaml", "listen: 127.0.0.1:PORT\n".to_owned()),
-        ("runbooks/rehearsed.yaml", RUNBOOK.to_owned()),
-    ]);
+    let home =
+        Home::new(&[("runbookd.yaml", "listen: 127.0.0.1:PORT\n".to_owned()), ("runbooks/rehearsed.yaml", RUNBOOK.to_owned())]);
     let ledger = home.folder().join("ledger");
     std::fs::write(&ledger, "broken\n").unwrap();
-    home.write("targets.yaml", &format!("rehearsal/ledger: {{ledger: {}, class: P3, owner: nobody@example.invalid}}\n", ledger.display()));
+    home.write(
+        "targets.yaml",
+        &format!("rehearsal/ledger: {{ledger: {}, class: P3, owner: nobody@example.invalid}}\n", ledger.display()),
+    );
     home
 }
 
@@ -97,7 +98,7 @@ fn tell(point: &str) -> Result<bool, String> {
 
 /// Lives until the incident is over or the process is killed; says which.
 fn live(mut daemon: Daemon<'_>, may_be_killed: bool) -> bool {
-    let ended = until(
+    until(
         "the incident ends or the process is killed",
         Duration::from_secs(60),
         || {
@@ -117,8 +118,7 @@ fn live(mut daemon: Daemon<'_>, may_be_killed: bool) -> bool {
             None
         },
         String::new,
-    );
-    ended
+    )
 }
 
 fn grant_quietly(daemon: &Daemon<'_>) {
@@ -161,7 +161,8 @@ fn judge(home: &Home, point: &str) -> Result<(), String> {
 
 fn points() -> Vec<String> {
     let kinds = Event::KINDS.iter().filter(|kind| !FROM_OUTSIDE.contains(kind) && !ELSEWHERE.contains(kind));
-    let mut points: Vec<String> = kinds.flat_map(|kind| [format!("before-append:{kind}"), format!("after-append:{kind}")]).collect();
+    let mut points: Vec<String> =
+        kinds.flat_map(|kind| [format!("before-append:{kind}"), format!("after-append:{kind}")]).collect();
     // The first effect, its undo, the second effect, its end.
     for time in 1..=4 {
         points.extend([format!("before-effect#{time}"), format!("after-effect#{time}")]);

@@ -3,21 +3,22 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;
+mod cli;
 mod config;
 mod crash;
+mod cure;
 mod databases;
+mod demo;
 mod deploy;
+mod doctor;
+mod door;
 mod estate;
+mod intake;
+mod kill;
 mod looks;
+mod reconcile;
 mod slack;
+mod store;
 mod support;
 mod terminate;
-mod door;
-mod intake;
-mod cure;
-mod kill;
 mod tidy;
-mod cli;
-mod doctor;
-mod reconcile;
-mod store;

@@ -27,7 +27,8 @@ async fn desk_for(channel: &str) -> Desk {
     let standin = SlackStandin::start().await;
     let token = Arc::new(Mutex::new("xoxb-first".to_owned()));
     let source = Arc::clone(&token);
-    let slack = Slack::new(&standin.base(), channel, Arc::new(move || Ok(SecretString::from(source.lock().unwrap().clone())))).unwrap();
+    let slack =
+        Slack::new(&standin.base(), channel, Arc::new(move || Ok(SecretString::from(source.lock().unwrap().clone())))).unwrap();
     Desk { standin, slack, token }
 }
 
@@ -79,7 +80,12 @@ async fn an_incident_is_one_message_kept_current_and_its_story_is_the_thread() {
     let thread: Vec<_> = messages.iter().filter(|message| message.thread_ts.as_ref() == Some(&ours[0].ts)).collect();
     assert_eq!(thread.len(), 5, "opened, started, landed, verified, report");
     let report = serde_json::to_string(&thread[4].blocks).unwrap();
-    for wanted in ["93 % before, *41 %* after", "pid 100 started 2025-06-16T00:11:00.000100Z", "14 of 14 sessions are gone", "first act after 150ms"] {
+    for wanted in [
+        "93 % before, *41 %* after",
+        "pid 100 started 2025-06-16T00:11:00.000100Z",
+        "14 of 14 sessions are gone",
+        "first act after 150ms",
+    ] {
         assert!(report.contains(wanted), "{wanted}: {report}");
     }
     assert_eq!(desk.standin.complaints(), Vec::<String>::new());
@@ -113,17 +119,30 @@ async fn each_failure_is_what_it_is() {
     let slack = desk.slack.clone().within(Duration::from_millis(300));
     let next = due(&samples::opened(""), &Sent::default()).remove(0);
 
-    desk.standin.fail([Fault::TooMany(7), Fault::Status(500), Fault::Refuse("channel_not_found"), Fault::Refuse("fatal_error"), Fault::Silence, Fault::Status(302)]);
+    desk.standin.fail([
+        Fault::TooMany(7),
+        Fault::Status(500),
+        Fault::Refuse("channel_not_found"),
+        Fault::Refuse("fatal_error"),
+        Fault::Silence,
+        Fault::Status(302),
+    ]);
     assert!(matches!(deliver(&slack, &next).await, Delivery::Later(wait, _) if wait == Duration::from_secs(7)));
     assert!(matches!(deliver(&slack, &next).await, Delivery::Unknown(_)), "a 500 proves nothing");
-    assert!(matches!(deliver(&slack, &next).await, Delivery::Never(refusal) if refusal.fault == Whose::Setup && refusal.error == "channel_not_found"));
+    assert!(
+        matches!(deliver(&slack, &next).await, Delivery::Never(refusal) if refusal.fault == Whose::Setup && refusal.error == "channel_not_found")
+    );
     assert!(matches!(deliver(&slack, &next).await, Delivery::Unknown(_)), "Slack says that some of it may have succeeded");
     assert!(matches!(deliver(&slack, &next).await, Delivery::Unknown(why) if why.contains("deadline")));
-    assert!(matches!(deliver(&slack, &next).await, Delivery::Never(refusal) if refusal.error == "http_302"), "a token does not follow redirects");
+    assert!(
+        matches!(deliver(&slack, &next).await, Delivery::Never(refusal) if refusal.error == "http_302"),
+        "a token does not follow redirects"
+    );
     assert!(desk.standin.messages().is_empty());
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let nowhere = Slack::new(&format!("http://{closed}/api/"), CHANNEL, Arc::new(|| Ok(SecretString::from("xoxb-first")))).unwrap();
+    let nowhere =
+        Slack::new(&format!("http://{closed}/api/"), CHANNEL, Arc::new(|| Ok(SecretString::from("xoxb-first")))).unwrap();
     assert!(matches!(deliver(&nowhere, &next).await, Delivery::Later(..)), "what was never connected was never sent");
     let tokenless = Slack::new(&desk.standin.base(), CHANNEL, Arc::new(|| anyhow::bail!("the file is not there"))).unwrap();
     assert!(matches!(deliver(&tokenless, &next).await, Delivery::Later(_, why) if why.contains("the file is not there")));
@@ -213,7 +232,9 @@ async fn a_rotated_token_is_used_at_once() {
     let sample = samples::opened("");
     let mut sent = Sent::default();
     let (_, delivery) = step(&desk, &sample, &mut sent).await.unwrap();
-    assert!(matches!(delivery, Delivery::Never(refusal) if refusal.error == "invalid_auth" && refusal.to_string().contains("token")));
+    assert!(
+        matches!(delivery, Delivery::Never(refusal) if refusal.error == "invalid_auth" && refusal.to_string().contains("token"))
+    );
     *desk.token.lock().unwrap() = "xoxb-second\n".to_owned();
     tell_all(&desk, &sample, &mut sent).await;
     assert_eq!(desk.standin.messages().len(), 2);

@@ -236,7 +236,10 @@ async fn stamps_never_go_back() {
     let journal = Journal::open(folder.path()).await.unwrap();
     journal.adopt(&one_runbook(), NOW).await.unwrap();
     let earlier = NOW.minus(Duration::from_secs(3_600));
-    journal.append_from_outside(id, earlier, &Event::Noted { by: "a person".to_owned(), words: "the clock was set back".to_owned() }).await.unwrap();
+    journal
+        .append_from_outside(id, earlier, &Event::Noted { by: "a person".to_owned(), words: "the clock was set back".to_owned() })
+        .await
+        .unwrap();
     let stamps: Vec<Stamp> = journal.events(id).await.unwrap().iter().map(|recorded| recorded.at).collect();
     assert_eq!(stamps, [NOW, NOW]);
 }

@@ -124,7 +124,10 @@ async fn a_superusers_sessions_stay_without_the_function_and_it_is_said() {
     let _ordinary = database.clients(1, "app", "backend").await;
     let found = database.sessions(3).await;
     let reply = database.act(database.order(&found, terminate(20)).unwrap()).await;
-    assert!(matches!(&reply, Reply::Done(words) if words.starts_with("1 of 3") && words.contains("2 a superuser's")), "{reply:?}");
+    assert!(
+        matches!(&reply, Reply::Done(words) if words.starts_with("1 of 3") && words.contains("2 a superuser's")),
+        "{reply:?}"
+    );
 
     // The function is asked for and not there.
     let port = database.postgres.port();
@@ -181,10 +184,7 @@ async fn what_changed_between_the_look_and_the_act_is_left_alone() {
     database.wait_for_sessions("application_name = 'backend'", 2);
     database.wait_for_sessions("state = 'active' AND query ~ '^SELECT pg_sleep'", 1);
     let reply = database.act(order).await;
-    assert_eq!(
-        reply,
-        Reply::Failed("0 of 4 sessions were signalled, 1 gone already, 2 no longer idle, 1 excluded".into())
-    );
+    assert_eq!(reply, Reply::Failed("0 of 4 sessions were signalled, 1 gone already, 2 no longer idle, 1 excluded".into()));
     database.postgres.psql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'").unwrap();
     working.await.unwrap().ping().await.unwrap();
     for client in &mut clients {

@@ -33,7 +33,8 @@ fn sources() -> Vec<(String, String)> {
 
 /// What cargo knows: names of packages by id, and the normal dependencies of each, resolved.
 fn resolved() -> (BTreeMap<String, String>, BTreeMap<String, BTreeSet<String>>) {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--locked"]).current_dir(root()).output().unwrap();
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--locked"]).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -41,9 +42,11 @@ fn resolved() -> (BTreeMap<String, String>, BTreeMap<String, BTreeSet<String>>) 
     let names = packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().unwrap() {
-        let to = node["deps"].as_array().unwrap().iter().filter(|dep| {
-            dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
-        });
+        let to = node["deps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|dep| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null()));
         edges.insert(text(&node["id"]), to.map(|dep| text(&dep["pkg"])).collect());
     }
     (names, edges)
@@ -65,8 +68,7 @@ fn the_arrows_are_those_of_the_architecture() {
         ("xtask", &[]),
     ]);
     for (id, name) in names.iter().filter(|(id, name)| ours.contains(&name.as_str()) && id.contains("crates/")) {
-        let found: BTreeSet<&str> =
-            edges[id].iter().map(|to| names[to].as_str()).filter(|to| ours.contains(to)).collect();
+        let found: BTreeSet<&str> = edges[id].iter().map(|to| names[to].as_str()).filter(|to| ours.contains(to)).collect();
         let wanted: BTreeSet<&str> = allowed[name.as_str()].iter().copied().collect();
         assert!(found.is_subset(&wanted), "{name} uses {found:?}, and may use {wanted:?}");
     }
@@ -76,8 +78,21 @@ fn the_arrows_are_those_of_the_architecture() {
 fn the_pure_crates_reach_no_runtime_client_or_store() {
     let (names, edges) = resolved();
     let forbidden = [
-        "tokio", "async-std", "smol", "hyper", "reqwest", "sqlx", "sqlx-core", "redis", "lapin", "bollard", "axum", "mio", "socket2",
-        "rustls", "libsqlite3-sys",
+        "tokio",
+        "async-std",
+        "smol",
+        "hyper",
+        "reqwest",
+        "sqlx",
+        "sqlx-core",
+        "redis",
+        "lapin",
+        "bollard",
+        "axum",
+        "mio",
+        "socket2",
+        "rustls",
+        "libsqlite3-sys",
     ];
     for pure in ["runbook", "policy"] {
         let start = names.iter().find(|(id, name)| *name == pure && id.contains("crates/")).unwrap().0;
@@ -155,8 +170,11 @@ fn nothing_is_ignored_stubbed_or_allowed_without_a_reason() {
 
 #[test]
 fn only_the_start_transaction_commits_a_permit() {
-    let places: Vec<String> =
-        sources().into_iter().filter(|(name, text)| !name.starts_with("tests/") && text.contains("permit.commit(")).map(|(name, _)| name).collect();
+    let places: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, text)| !name.starts_with("tests/") && text.contains("permit.commit("))
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(places, ["crates/journal/src/start.rs"]);
 }
 

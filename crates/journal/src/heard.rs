@@ -3,6 +3,7 @@
 //! itself is `policy`'s; here is only what needs the store: is one open already, is this a re-send, what came of it before.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -203,10 +204,10 @@ impl Journal {
     ) -> anyhow::Result<()> {
         // Remembered in any case, so that it is known when it is sent again, also once the incident is over.
         remember_alert(connection, alert, id).await?;
-        if !outcome.loaded.contains_key(&id) {
+        if let Entry::Vacant(place) = outcome.loaded.entry(id) {
             match self.load_with(connection, id).await {
                 Ok(incident) => {
-                    outcome.loaded.insert(id, incident);
+                    place.insert(incident);
                 }
                 Err(error) if error.chain().any(|cause| cause.is::<sqlx::Error>()) => return Err(error),
                 // An unreadable incident belongs to a person; what is heard of it is counted and harms nothing.

@@ -167,7 +167,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn has_heard(&self, fingerprint: Fingerprint, starts_at: Stamp) -> anyhow::Result<bool> {
-        let row = sqlx::query("SELECT 1 FROM alerts WHERE fingerprint = $1 AND starts_at = $2")
+        let row = sqlx::query("SELECT 1 FROM alerts WHERE fingerprint = $1 AND starts_at = $2 AND status = 'firing'")
             .bind(fingerprint.to_string())
             .bind(starts_at.millis())
             .fetch_optional(&self.inner.readers)

@@ -93,7 +93,15 @@ impl Gates {
 }
 
 /// A guard's word: pass with a reason, or the decision that takes the place of an act.
-pub(crate) type Word = Result<String, (String, Decision)>;
+pub(crate) type Word = Result<String, Instead>;
+
+/// What takes the place of an act, with its reason. Boxed, because it is large and rare.
+pub(crate) type Instead = Box<(String, Decision)>;
+
+/// A decision in the place of an act.
+pub(crate) fn instead(why: String, decision: Decision) -> Instead {
+    Box::new((why, decision))
+}
 
 /// Decides one case.
 pub fn decide(case: &Case<'_>) -> Ruling {
@@ -108,7 +116,7 @@ macro_rules! pass {
     ($gates:ident, $name:literal, $word:expr) => {
         match $word {
             Ok(why) => $gates.open($name, why),
-            Err((why, decision)) => return $gates.close($name, &why, decision),
+            Err(instead) => return $gates.close($name, &instead.0, instead.1),
         }
     };
 }
@@ -129,7 +137,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     pass!(gates, "when", guards::applies(case));
     let order = match order_of_step(case) {
         Ok(order) => order,
-        Err((why, decision)) => return gates.close("selection", &why, decision),
+        Err(instead) => return gates.close("selection", &instead.0, instead.1),
     };
     gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
     let past = Past::of(case, rules);
@@ -143,18 +151,18 @@ fn decide_step(case: &Case<'_>) -> Ruling {
 }
 
 /// The order for the step that is next: what the action selects, and of it only what was approved, where somebody was asked.
-fn order_of_step(case: &Case<'_>) -> Result<Order, (String, Decision)> {
+fn order_of_step(case: &Case<'_>) -> Result<Order, Instead> {
     let Some(step) = case.incident.step() else {
         let why = "the rung has no further step".to_owned();
-        return Err((why.clone(), Decision::End { how: How::HandedOver, why }));
+        return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
     };
     let target = step.target.clone().unwrap_or_else(|| case.incident.target.clone());
     let live = step.action.select(case.findings).map_err(|none| match none {
         NoSelection::Unseen(why) => guards::wait_for_sight(case, &why),
         NoSelection::Nothing(why) if case.incident.applied.is_empty() && case.incident.at.step == 0 => {
-            (why.clone(), Decision::SkipRung(why))
+            instead(why.clone(), Decision::SkipRung(why))
         }
-        NoSelection::Nothing(why) => (why.clone(), Decision::Enough(why)),
+        NoSelection::Nothing(why) => instead(why.clone(), Decision::Enough(why)),
     })?;
     let selection = match grant_for(case, &step.action, &target) {
         Some(approved) => match live.intersect(approved) {
@@ -184,7 +192,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
         }
         Mode::Observe => {
             let why = format!("mode is observe ({whence}): would have done {} on {}", would(order), order.target);
-            Err((why.clone(), Decision::End { how: How::Refused, why }))
+            Err(instead(why.clone(), Decision::End { how: How::Refused, why }))
         }
         Mode::Ask | Mode::Auto => {
             let approved = grant_for(case, &order.action, &order.target);
@@ -202,7 +210,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
                 expires,
             };
             let why = format!("a person has to agree to {} on {} ({whence})", would(order), order.target);
-            Err((why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
+            Err(instead(why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
         }
     }
 }
@@ -226,17 +234,7 @@ fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
 }
 
 fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Gates) -> Ruling {
-    let incident = case.incident;
-    let permit = Permit::mint(
-        incident.id,
-        incident.seq,
-        &incident.runbook.name,
-        &incident.target,
-        order,
-        case.pause.epoch,
-        reservations,
-        gates.0.clone(),
-    );
+    let permit = Permit::mint(case, order, reservations, gates.0.clone());
     Ruling { decision: Decision::Act(permit), gates: gates.0 }
 }
 
@@ -256,8 +254,8 @@ fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {
     gates.open("identity", format!("takes back attempt {}", attempt.number));
     let from = order.action.facts().selects_from;
     if let Some(why) = case.findings.looks.values().filter(|f| f.probe == from).find_map(|f| f.unknown()) {
-        let (why, decision) = guards::wait_for_sight(case, why);
-        return gates.close("sight", &why, decision);
+        let instead = guards::wait_for_sight(case, why);
+        return gates.close("sight", &instead.0, instead.1);
     }
     pass!(gates, "hold", guards::not_held(case));
     permit(case, order, Vec::new(), gates)

@@ -10,7 +10,7 @@ use runbook::incident::{Aim, How, IncidentId, Waiting};
 use runbook::order::Order;
 use runbook::time::{Span, Stamp};
 
-use crate::decide::{Case, Decision, Word};
+use crate::decide::{Case, Decision, Instead, Word, instead};
 
 /// Findings older than this are not acted on.
 pub const FRESH_FOR: Duration = Duration::from_secs(15);
@@ -20,19 +20,23 @@ pub const GRANT_LASTS: Duration = Duration::from_secs(300);
 const SIGHT_RETRY: Duration = Duration::from_secs(10);
 /// How long looks may fail before a person is called.
 const SIGHT_PATIENCE: Duration = Duration::from_secs(600);
+/// How long a firing alert whose cure is not needed is looked at again before the incident is closed as refused.
+const NEED_PATIENCE: Duration = Duration::from_secs(900);
+/// How often.
+const NEED_RETRY: Duration = Duration::from_secs(30);
 /// How often a pause or a hold is asked about again, besides being woken.
 const RECHECK: Duration = Duration::from_secs(5);
 
-fn end(how: How, why: String) -> (String, Decision) {
-    (why.clone(), Decision::End { how, why })
+fn end(how: How, why: String) -> Instead {
+    instead(why.clone(), Decision::End { how, why })
 }
 
-fn wait(until: Stamp, on: Waiting, why: String) -> (String, Decision) {
-    (why.clone(), Decision::Wait { until, on, why })
+fn wait(until: Stamp, on: Waiting, why: String) -> Instead {
+    instead(why.clone(), Decision::Wait { until, on, why })
 }
 
 /// Unknown: look again later, and call a person after a while. Nothing acts on it, nothing closes on it as good.
-pub(crate) fn wait_for_sight(case: &Case<'_>, why: &str) -> (String, Decision) {
+pub(crate) fn wait_for_sight(case: &Case<'_>, why: &str) -> Instead {
     let blind_for = case.incident.unseen_since.map_or(Duration::ZERO, |since| case.now.since(since));
     if blind_for >= SIGHT_PATIENCE {
         let how = if case.aim == Aim::Do { How::HandedOver } else { How::Stuck };
@@ -59,7 +63,7 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
         return Err(end(How::Subsided, why.to_owned()));
     }
     let why = "the alert resolved; no further step is taken, and what was done is verified".to_owned();
-    Err((why.clone(), Decision::Enough(why)))
+    Err(instead(why.clone(), Decision::Enough(why)))
 }
 
 pub(crate) fn not_paused(case: &Case<'_>) -> Word {
@@ -81,12 +85,12 @@ pub(crate) fn fresh(case: &Case<'_>) -> Word {
     match age {
         Some(_) if case.findings.oldest().is_some_and(|oldest| oldest > case.now) => {
             let why = "what was seen is stamped later than now".to_owned();
-            Err((why.clone(), Decision::LookAgain(why)))
+            Err(instead(why.clone(), Decision::LookAgain(why)))
         }
         Some(age) if age <= FRESH_FOR => Ok(format!("seen {} ago", Span::from(age))),
         Some(age) => {
             let why = format!("what was seen is {} old", Span::from(age));
-            Err((why.clone(), Decision::LookAgain(why)))
+            Err(instead(why.clone(), Decision::LookAgain(why)))
         }
         None => Err(end(How::HandedOver, "the runbook looks at nothing".to_owned())),
     }
@@ -115,6 +119,16 @@ pub(crate) fn required(case: &Case<'_>) -> Word {
     match truth_of(case, require) {
         Truth::True => Ok(format!("{} holds", require.source())),
         Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
+        // An alert can come before what its cure is for: sessions that leaked at once are not idle for long yet. It fires, so it
+        // is looked at again for a while before it is called not needed.
+        Truth::False
+            if case.incident.attempts.is_empty()
+                && case.incident.still_fires()
+                && case.now.since(case.incident.opened) < NEED_PATIENCE =>
+        {
+            let why = format!("not needed so far: {} does not hold; looked at again while the alert fires", require.source());
+            Err(wait(case.now.plus(NEED_RETRY), Waiting::Time, why))
+        }
         Truth::False if case.incident.attempts.is_empty() => {
             Err(end(How::Refused, format!("not needed: {} does not hold", require.source())))
         }
@@ -132,7 +146,7 @@ pub(crate) fn applies(case: &Case<'_>) -> Word {
             Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
             Truth::False => {
                 let why = format!("`{}` does not apply: {} does not hold", remedy.name, when.source());
-                Err((why.clone(), Decision::SkipRung(why)))
+                Err(instead(why.clone(), Decision::SkipRung(why)))
             }
         },
         _ => Ok(format!("`{}` applies", remedy.name)),
@@ -146,7 +160,7 @@ pub(crate) fn not_held(case: &Case<'_>) -> Word {
     }
 }
 
-pub(crate) fn held(now: Stamp, by: IncidentId) -> (String, Decision) {
+pub(crate) fn held(now: Stamp, by: IncidentId) -> Instead {
     wait(now.plus(RECHECK), Waiting::Held { by }, format!("{by} is working on the target"))
 }
 
@@ -180,7 +194,7 @@ pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
     match (case.incident.captured.get(&case.incident.at), destroys) {
         (None, _) => {
             let why = "evidence is captured first".to_owned();
-            Err((why, Decision::Capture(order.clone())))
+            Err(instead(why, Decision::Capture(order.clone())))
         }
         (Some(captured), Destroys::Data) if !captured.missing.is_empty() => Err(end(
             How::HandedOver,

@@ -9,6 +9,8 @@ use runbook::order::Order;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
 
+use crate::decide::Case;
+
 /// The decider's word, not yet on record. Made only by [`crate::decide`].
 #[derive(Debug)]
 #[must_use = "a permit that is dropped permits nothing"]
@@ -35,17 +37,18 @@ pub struct Reservation {
 }
 
 impl Permit {
-    pub(crate) fn mint(
-        incident: IncidentId,
-        seq: u64,
-        runbook: &str,
-        target: &TargetId,
-        order: Order,
-        pause_epoch: u64,
-        reservations: Vec<Reservation>,
-        gates: Vec<Gate>,
-    ) -> Self {
-        Self { incident, seq, runbook: runbook.to_owned(), target: target.clone(), order, pause_epoch, reservations, gates }
+    pub(crate) fn mint(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Vec<Gate>) -> Self {
+        let incident = case.incident;
+        Self {
+            incident: incident.id,
+            seq: incident.seq,
+            runbook: incident.runbook.name.clone(),
+            target: incident.target.clone(),
+            order,
+            pause_epoch: case.pause.epoch,
+            reservations,
+            gates,
+        }
     }
 
     /// For which incident.

@@ -200,6 +200,16 @@ fn unknown_waits_and_then_calls_a_person() {
 }
 
 #[test]
+fn a_cure_that_is_not_needed_yet_is_looked_at_again_while_the_alert_fires_and_then_refused() {
+    let mut scene = Scene::new(Mode::Auto);
+    scene.findings = findings(Value::Flag(false), NOW);
+    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Time, .. }));
+    scene.now = NOW.plus(std::time::Duration::from_secs(900));
+    scene.findings = findings(Value::Flag(false), scene.now);
+    assert!(matches!(scene.rule().decision, Decision::End { how: How::Refused, .. }));
+}
+
+#[test]
 fn an_agreement_is_for_what_was_shown_and_for_a_while() {
     let mut scene = Scene::new(Mode::Ask);
     let Decision::Wait { until, on: Waiting::Person(ask), why } = scene.rule().decision else { panic!("it does not ask") };

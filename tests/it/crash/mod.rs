@@ -171,7 +171,8 @@ fn assert_invariants(story: &Story, outside: &Outside, incidents: &[Incident], t
     }
     for ((incident, key, purpose), calls) in called {
         let recorded = incidents.iter().filter(|i| i.id == incident).flat_map(|i| &i.attempts);
-        let recorded = recorded.filter(|a| a.order.selection.iter().any(|i| i.to_string() == key) && format!("{:?}", a.order.purpose) == purpose);
+        let recorded = recorded
+            .filter(|a| a.order.selection.iter().any(|i| i.to_string() == key) && format!("{:?}", a.order.purpose) == purpose);
         assert!(calls <= recorded.count(), "{told}: {purpose} {key} was called {calls} times, more than is on record");
     }
 }

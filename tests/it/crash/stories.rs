@@ -48,7 +48,8 @@ pub fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
 }
 
 pub fn configuration(runbooks: Vec<Runbook>) -> Configuration {
-    let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: "nobody".to_owned() };
+    let traits =
+        Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: "nobody".to_owned() };
     let place = Place::Rehearsal { ledger: "in memory".to_owned() };
     let inventory = Inventory::new([Target { id: target(), traits, place, known_as: vec![] }]);
     let runbooks = runbooks.into_iter().map(|runbook| (runbook.name.clone(), runbook)).collect();
@@ -97,10 +98,7 @@ async fn three_remedies_of_two_steps_undone_in_reverse() {
 #[tokio::test]
 async fn a_second_step_that_fails_undoes_the_first() {
     let failing = RehearsalAction { fails: true, ..effect("a2") };
-    let remedies = vec![
-        remedy("fails", vec![step(effect("a1")), step(failing)]),
-        remedy("helps", vec![step(effect("b1"))]),
-    ];
+    let remedies = vec![remedy("fails", vec![step(effect("a1")), step(failing)]), remedy("helps", vec![step(effect("b1"))])];
     let behaviour = Behaviour { mended_by: vec!["b1"], ..Behaviour::default() };
     rehearse(story("a failing step", remedies, behaviour, &[How::Cured])).await;
 }
@@ -195,7 +193,11 @@ async fn one_incident_is_held_by_another() {
     let story = Story {
         name: "a hold",
         configuration: configuration(vec![scale, other]),
-        behaviour: Behaviour { mended_by: vec!["more"], mends_at: Some(Stamp::from_millis(1_800_000_050_000)), ..Behaviour::default() },
+        behaviour: Behaviour {
+            mended_by: vec!["more"],
+            mends_at: Some(Stamp::from_millis(1_800_000_050_000)),
+            ..Behaviour::default()
+        },
         openings: vec![("scale", by_alert()), ("other", by_a_person())],
         person: Person::Sleeps,
         ends: &[How::Cured],
@@ -219,8 +221,7 @@ async fn an_alert_a_person_and_a_clock_open_alike() {
 async fn an_answer_that_is_lost_is_settled_by_looking() {
     for after in [Duration::from_secs(1), Duration::from_millis(6_900)] {
         let remedies = vec![remedy("late", vec![step(effect("a1"))])];
-        let behaviour =
-            Behaviour { mended_by: vec!["a1"], lands_late: BTreeMap::from([("a1", after)]), ..Behaviour::default() };
+        let behaviour = Behaviour { mended_by: vec!["a1"], lands_late: BTreeMap::from([("a1", after)]), ..Behaviour::default() };
         let story = story("a lost answer", remedies, behaviour, &[How::Cured]);
         let (outside, incidents, _) = super::tell(&story, &[]).await;
         assert_eq!(incidents[0].attempts.len(), 1, "an effect that lands within its grace is not called for twice");

@@ -74,7 +74,8 @@ impl Ledger {
     }
 
     fn is_broken(&self, now: Stamp) -> bool {
-        let mended = !self.behaviour.mended_by.is_empty() && self.behaviour.mended_by.iter().all(|key| self.in_force.contains(*key));
+        let mended =
+            !self.behaviour.mended_by.is_empty() && self.behaviour.mended_by.iter().all(|key| self.in_force.contains(*key));
         !mended && self.behaviour.mends_at.is_none_or(|at| now < at)
     }
 
@@ -203,7 +204,9 @@ impl World for Rehearsal {
                 Purpose::End => false,
             };
             match late {
-                Some(after) if order.purpose == Purpose::Do => ledger.late.push((now.plus(after), rehearsal.key.clone(), order.purpose)),
+                Some(after) if order.purpose == Purpose::Do => {
+                    ledger.late.push((now.plus(after), rehearsal.key.clone(), order.purpose))
+                }
                 _ if fails => return Reply::Failed("rehearsed failure".to_owned()),
                 _ => {
                     ledger.change(&rehearsal.key, order.purpose);

@@ -39,7 +39,8 @@ async fn an_engine_and_its_services_are_seen_by_their_labels() {
     containers.1.push(run(&[xtask::engine::TINY, "false"]));
     let place = |look: String| Place::Engine { look, act: None };
     let worker = Place::Service { engine: "engine/main".parse().unwrap(), project, service: "worker".into() };
-    let (inventory, connections) = listed([target("engine/main", place(engine.host())), target("service/worker", worker.clone())]);
+    let (inventory, connections) =
+        listed([target("engine/main", place(engine.host())), target("service/worker", worker.clone())]);
     let finding = look(&connections, &inventory, "engine/main", Probe::Docker(DockerProbe::Engine)).await;
     assert_all_seen(&finding, &[]);
     assert_eq!(finding.field("answering"), Value::Flag(true));
@@ -53,11 +54,15 @@ async fn an_engine_and_its_services_are_seen_by_their_labels() {
         finding = look_at_service().await;
     }
     assert_all_seen(&finding, &[]);
-    let numbers = ["replicas", "running", "healthy", "unhealthy", "restarting", "exited", "restarts"].map(|name| finding.number(name));
+    let numbers =
+        ["replicas", "running", "healthy", "unhealthy", "restarting", "exited", "restarts"].map(|name| finding.number(name));
     assert_eq!(numbers, [3.0, 2.0, 1.0, 1.0, 0.0, 1.0, 0.0].map(Some));
-    assert!(finding.subjects().iter().all(|subject| matches!(&subject.identity, Identity::Container { id, started_at } if id.len() == 64 && !started_at.is_empty())));
+    assert!(finding.subjects().iter().all(
+        |subject| matches!(&subject.identity, Identity::Container { id, started_at } if id.len() == 64 && !started_at.is_empty())
+    ));
 
-    let (inventory, connections) = listed([target("engine/main", place("unix:///nowhere/docker.sock".into())), target("service/worker", worker)]);
+    let (inventory, connections) =
+        listed([target("engine/main", place("unix:///nowhere/docker.sock".into())), target("service/worker", worker)]);
     let finding = look(&connections, &inventory, "engine/main", Probe::Docker(DockerProbe::Engine)).await;
     assert_fields(&finding);
     assert_eq!(finding.field("answering"), Value::Flag(false));

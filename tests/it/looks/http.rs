@@ -14,7 +14,11 @@ async fn prometheus_and_http_are_seen_and_down() {
     let places = |url: String| {
         let page = Place::Http { url: format!("{url}/-/healthy"), expect: 200 };
         let moved = Place::Http { url: format!("{url}/"), expect: 200 };
-        [target("prometheus/main", Place::Prometheus { url, token: None }), target("http/page", page), target("http/moved", moved)]
+        [
+            target("prometheus/main", Place::Prometheus { url, token: None }),
+            target("http/page", page),
+            target("http/moved", moved),
+        ]
     };
     let (inventory, connections) = listed(places(prometheus.url()));
     let query = |expr: &str| Probe::Prometheus(PrometheusProbe::Query(Query { expr: expr.into() }));

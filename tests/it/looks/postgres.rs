@@ -35,7 +35,8 @@ async fn postgres_sessions_are_seen_as_the_server_shows_them() {
     assert_eq!(found.field("superuser_sessions"), Value::Flag(true));
     let subjects = found.subjects();
     assert_eq!(subjects.len(), 4);
-    let names = ["application", "backend_type", "client", "database", "idle_seconds", "replication", "state", "superuser", "user"];
+    let names =
+        ["application", "backend_type", "client", "database", "idle_seconds", "replication", "state", "superuser", "user"];
     for subject in subjects {
         assert_eq!(subject.attributes.keys().collect::<Vec<_>>(), names);
         assert!(!subject.words.contains(char::is_control));

@@ -11,20 +11,25 @@ use super::{assert_all_seen, assert_fields, listed, look};
 use crate::databases::{PATIENCE, now, target};
 
 fn broker(port: u16, management: u16, vhost: &str, login: Login) -> Target {
-    target("rabbitmq/broker", Place::Rabbitmq {
-        host: "127.0.0.1".into(),
-        port,
-        management: format!("http://127.0.0.1:{management}"),
-        vhost: vhost.into(),
-        look: login,
-        act: None,
-    })
+    target(
+        "rabbitmq/broker",
+        Place::Rabbitmq {
+            host: "127.0.0.1".into(),
+            port,
+            management: format!("http://127.0.0.1:{management}"),
+            vhost: vhost.into(),
+            look: login,
+            act: None,
+        },
+    )
 }
 
 /// The threads in which the AMQP library reads its connections.
 fn reading_threads() -> usize {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
-    let named = |thread: &std::fs::DirEntry| std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.starts_with("lapin"));
+    let named = |thread: &std::fs::DirEntry| {
+        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.starts_with("lapin"))
+    };
     threads.filter(named).count()
 }
 
@@ -70,7 +75,10 @@ async fn a_broker_and_its_queue_are_seen_by_both_ways_in() {
     assert_eq!(finding.field("state"), Value::Text("running".into()));
     let finding = look(&connections, &inventory, "rabbitmq/broker", answering.clone()).await;
     assert_all_seen(&finding, &[]);
-    assert_eq!((finding.field("amqp"), finding.field("management"), finding.field("alarm")), (Value::Flag(true), Value::Flag(true), Value::Flag(false)));
+    assert_eq!(
+        (finding.field("amqp"), finding.field("management"), finding.field("alarm")),
+        (Value::Flag(true), Value::Flag(true), Value::Flag(false))
+    );
     assert_eq!(finding.number("messages"), Some(3.0));
 
     rabbit.ctl(&["set_vm_memory_high_watermark", "0.000001"]).unwrap();

@@ -17,7 +17,8 @@ pub fn target_at(port: u16, look: Option<Login>) -> Target {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_seen_refused_and_down() {
     let (answering, memory) = (Probe::Redis(RedisProbe::Answering), Probe::Redis(RedisProbe::Memory));
-    let mut redis = Redis::start_with(&[("maxmemory", "100mb"), ("maxmemory-policy", "allkeys-lru"), ("requirepass", "sesame")]).unwrap();
+    let mut redis =
+        Redis::start_with(&[("maxmemory", "100mb"), ("maxmemory-policy", "allkeys-lru"), ("requirepass", "sesame")]).unwrap();
     let scratch = Scratch::new("secrets").unwrap();
     let password = |name: &str, text: &str| {
         let file = scratch.write(name, text).unwrap();

@@ -193,7 +193,8 @@ pub fn until<T>(what: &str, within: Duration, mut come: impl FnMut() -> Option<T
 
 /// A delivery in Alertmanager's form with one alert.
 pub fn delivery(labels: &[(&str, &str)], status: &str, starts_at: &str) -> Value {
-    let labels: serde_json::Map<String, Value> = labels.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    let labels: serde_json::Map<String, Value> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
     serde_json::json!({
         "version": "4", "receiver": "runbookd", "status": status, "groupKey": "{}", "truncatedAlerts": 0,
         "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "",

@@ -62,7 +62,9 @@ pub fn check(body: &Value, complaints: &mut Vec<String>) -> Result<(), String> {
         complaints.push(format!("{total} characters with {json} of JSON is more than was seen to be accepted"));
     }
     if let Some(metadata) = body.get("metadata") {
-        let flat = metadata["event_payload"].as_object().is_some_and(|payload| payload.values().all(|value| !value.is_object() && !value.is_array()));
+        let flat = metadata["event_payload"]
+            .as_object()
+            .is_some_and(|payload| payload.values().all(|value| !value.is_object() && !value.is_array()));
         if !metadata["event_type"].is_string() || !flat {
             return Err("invalid_metadata_format".to_owned());
         }

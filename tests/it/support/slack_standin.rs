@@ -118,7 +118,16 @@ impl SlackStandin {
     pub fn chatter(&self, text: &str) -> String {
         let mut desk = self.desk.lock().unwrap();
         let (ts, metadata) = (desk.stamp(), Value::Null);
-        let said = Posted { ts: ts.clone(), thread_ts: None, text: text.to_owned(), blocks: vec![], metadata, broadcast: false, updates: 0, foreign: true };
+        let said = Posted {
+            ts: ts.clone(),
+            thread_ts: None,
+            text: text.to_owned(),
+            blocks: vec![],
+            metadata,
+            broadcast: false,
+            updates: 0,
+            foreign: true,
+        };
         desk.messages.push(said);
         ts
     }
@@ -163,7 +172,12 @@ impl Desk {
                 Some(ts.to_owned())
             }
         };
-        for (name, wanted) in [("parse", json!("none")), ("link_names", json!(false)), ("unfurl_links", json!(false)), ("unfurl_media", json!(false))] {
+        for (name, wanted) in [
+            ("parse", json!("none")),
+            ("link_names", json!(false)),
+            ("unfurl_links", json!(false)),
+            ("unfurl_media", json!(false)),
+        ] {
             if body.get(name) != Some(&wanted) {
                 self.complaints.push(format!("`{name}` is not {wanted}"));
             }
@@ -213,7 +227,10 @@ impl Desk {
                 if !self.messages.iter().any(|message| message.ts == parent) {
                     return Err("thread_not_found".to_owned());
                 }
-                self.messages.iter().filter(|message| message.ts == parent || message.thread_ts.as_deref() == Some(parent)).collect()
+                self.messages
+                    .iter()
+                    .filter(|message| message.ts == parent || message.thread_ts.as_deref() == Some(parent))
+                    .collect()
             }
             _ => self.messages.iter().filter(|message| message.thread_ts.is_none()).rev().collect(),
         };
@@ -232,7 +249,14 @@ impl Desk {
         Ok(json!({"ok": true, "messages": shown.collect::<Vec<_>>(), "response_metadata": {"next_cursor": cursor}}))
     }
 
-    fn answer(&mut self, verb: &Method, method: &str, headers: &HeaderMap, query: &[(String, String)], body: &[u8]) -> Result<Value, String> {
+    fn answer(
+        &mut self,
+        verb: &Method,
+        method: &str,
+        headers: &HeaderMap,
+        query: &[(String, String)],
+        body: &[u8],
+    ) -> Result<Value, String> {
         let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if query.iter().any(|(key, _)| key == "token") {
             self.complaints.push("a token stands in the address".to_owned());
@@ -251,7 +275,9 @@ impl Desk {
             Value::Null
         };
         match method {
-            "auth.test" => Ok(json!({"ok": true, "url": "https://standin.slack.com/", "team": "Standin", "user": "runbookd", "bot_id": "B1"})),
+            "auth.test" => Ok(
+                json!({"ok": true, "url": "https://standin.slack.com/", "team": "Standin", "user": "runbookd", "bot_id": "B1"}),
+            ),
             "conversations.info" if !self.may_read => Err("missing_scope".to_owned()),
             "conversations.info" => {
                 let known = query.iter().any(|(key, value)| key == "channel" && value == CHANNEL);

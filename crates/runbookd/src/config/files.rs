@@ -75,7 +75,12 @@ pub fn read_runbooks(complaints: &mut Complaints, dir: &Path, shown: &str) -> Ve
         }
         if !name.ends_with(".yaml") && !name.ends_with(".yml") {
             let message = "this file is passed over: it does not end in .yaml";
-            complaints.push(Complaint::of_file(Severity::Note, &file, message, "rename it, if it holds a runbook, or move it away"));
+            complaints.push(Complaint::of_file(
+                Severity::Note,
+                &file,
+                message,
+                "rename it, if it holds a runbook, or move it away",
+            ));
             continue;
         }
         if documents.len() == MOST_RUNBOOKS {

@@ -50,10 +50,7 @@ fn group<'a>(complaint: &Complaint, source: Option<&str>) -> Group<'a> {
     let file = inert(&complaint.file, 300);
     group = match source.filter(|_| !complaint.hidden).and_then(|source| Line::of(complaint, source)) {
         Some(line) => group.element(
-            Snippet::source(line.text)
-                .line_start(complaint.line)
-                .path(file)
-                .annotation(AnnotationKind::Primary.span(line.mark)),
+            Snippet::source(line.text).line_start(complaint.line).path(file).annotation(AnnotationKind::Primary.span(line.mark)),
         ),
         None if complaint.line == 0 => group.element(Origin::path(file)),
         None => group.element(Origin::path(file).line(complaint.line).char_column(complaint.column)),
@@ -105,7 +102,8 @@ pub(super) fn may_hold_secret(line: &str) -> bool {
             is_key && !key.contains("_file") && !value.is_empty() && !value.starts_with(['{', '[', '#', '}', ','])
         })
     };
-    let in_address = || lower.split("://").skip(1).any(|rest| rest.split(['/', ' ', '"', '\'']).next().is_some_and(|host| host.contains('@')));
+    let in_address =
+        || lower.split("://").skip(1).any(|rest| rest.split(['/', ' ', '"', '\'']).next().is_some_and(|host| host.contains('@')));
     SECRET_WORDS.into_iter().any(telling) || in_address()
 }
 
@@ -116,12 +114,24 @@ mod tests {
     #[test]
     fn lines_that_may_hold_a_secret_are_known() {
         for line in [
-            "password: hunter2", "  look: {user: x, password: hunter2}", "token: xoxb-1", "url: http://me:pw@host/", "\"password\": \"x\"",
-            "slack_token: abc", "secret : x",
+            "password: hunter2",
+            "  look: {user: x, password: hunter2}",
+            "token: xoxb-1",
+            "url: http://me:pw@host/",
+            "\"password\": \"x\"",
+            "slack_token: abc",
+            "secret : x",
         ] {
             assert!(may_hold_secret(line), "{line}");
         }
-        for line in ["password: {file: secrets/x}", "password:", "target: postgres/main", "credentials_file: /x", "url: http://host/", "# a secret"] {
+        for line in [
+            "password: {file: secrets/x}",
+            "password:",
+            "target: postgres/main",
+            "credentials_file: /x",
+            "url: http://host/",
+            "# a secret",
+        ] {
             assert!(!may_hold_secret(line), "{line}");
         }
     }

@@ -34,7 +34,8 @@ pub fn complain(all: &[(&Document, Found)]) {
         })
         .collect();
     for (index, (file, found, runbook, matchers)) in heads.iter().enumerate() {
-        let earlier = heads.iter().take(index).filter(|(_, _, other, _)| other.name != runbook.name && other.priority == runbook.priority);
+        let earlier =
+            heads.iter().take(index).filter(|(_, _, other, _)| other.name != runbook.name && other.priority == runbook.priority);
         for (_, _, other, others) in earlier {
             let message = if written(matchers) == written(others) {
                 format!("this matches the same alerts as `{}`", other.name)

@@ -38,7 +38,11 @@ fn tls(document: &Document, base: &Path) -> Option<TlsSettings> {
     let demanded = may(&written.client_auth_type) == Some(&WrittenClientAuth::RequireAndVerifyClientCert);
     let client_ca = may(&written.client_ca_file).map(|path| path_from(base, path));
     if demanded && written.client_ca_file.is_none() {
-        document.complain(within, "clients must show a certificate, and nothing says who may have signed it", "add `client_ca_file:`");
+        document.complain(
+            within,
+            "clients must show a certificate, and nothing says who may have signed it",
+            "add `client_ca_file:`",
+        );
     } else if !demanded && let Some(placed) = &written.client_ca_file {
         document.say(
             Severity::Warning,

@@ -138,7 +138,13 @@ impl<W: World> Engine<W> {
         })
     }
 
-    async fn ruling(&self, claim: &Claim, aim: Aim, findings: &Findings, configuration: &Configuration) -> anyhow::Result<Ruling> {
+    async fn ruling(
+        &self,
+        claim: &Claim,
+        aim: Aim,
+        findings: &Findings,
+        configuration: &Configuration,
+    ) -> anyhow::Result<Ruling> {
         let incident = &claim.incident;
         let now = self.world.now();
         let targets = touched(claim);
@@ -168,7 +174,12 @@ impl<W: World> Engine<W> {
             Ok(committed) => committed,
             Err(StartRefused::Held(by)) => {
                 let until = self.world.now().plus(Duration::from_secs(5));
-                return Ok(Some(Event::Waits { until, on: Waiting::Held { by }, why: format!("{by} took the target first"), gates }));
+                return Ok(Some(Event::Waits {
+                    until,
+                    on: Waiting::Held { by },
+                    why: format!("{by} took the target first"),
+                    gates,
+                }));
             }
             Err(refused @ (StartRefused::Conflict | StartRefused::PauseChanged | StartRefused::LimitReached)) => {
                 tracing::info!(incident = %claim.incident.id, %refused, "decides again");
@@ -183,7 +194,9 @@ impl<W: World> Engine<W> {
         let reply = match committed.in_time(self.world.now()) {
             // The inventory of now, not of the decision: what a person took out of it meanwhile is not touched.
             Ok(committed) => self.world.act(&self.configuration().inventory, committed).await,
-            Err(Late) => Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned()),
+            Err(Late) => {
+                Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned())
+            }
         };
         self.world.pass(Point::AfterEffect).await;
         Ok(Some(Event::ActionReplied { reply }))
@@ -229,7 +242,10 @@ impl<W: World> Engine<W> {
                 return Ok(Some(Event::Settled { verdict, finding }));
             }
             if now.since(renewed) > LEASE / 3 {
-                anyhow::ensure!(self.journal.renew(claim, now, LEASE).await?, "the lease on the incident was lost while settling");
+                anyhow::ensure!(
+                    self.journal.renew(claim, now, LEASE).await?,
+                    "the lease on the incident was lost while settling"
+                );
                 renewed = now;
             }
             tokio::select! {
@@ -260,7 +276,8 @@ fn touched(claim: &Claim) -> Vec<TargetId> {
     let incident = &claim.incident;
     let mut targets = vec![incident.target.clone()];
     let step = incident.step().and_then(|step| step.target.clone());
-    let taken_back = [Aim::Undo, Aim::End].into_iter().filter_map(|aim| incident.to_take_back(aim)).map(|a| a.order.target.clone());
+    let taken_back =
+        [Aim::Undo, Aim::End].into_iter().filter_map(|aim| incident.to_take_back(aim)).map(|a| a.order.target.clone());
     for target in step.into_iter().chain(taken_back) {
         if !targets.contains(&target) {
             targets.push(target);

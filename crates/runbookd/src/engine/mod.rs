@@ -62,7 +62,12 @@ impl<W> Clone for Engine<W> {
 
 impl<W: World> Engine<W> {
     /// An engine over this journal and world, under the configuration that is current at each moment.
-    pub fn new(journal: Journal, world: Arc<W>, current: watch::Receiver<Arc<Configuration>>, listener: Arc<dyn Listener>) -> Self {
+    pub fn new(
+        journal: Journal,
+        world: Arc<W>,
+        current: watch::Receiver<Arc<Configuration>>,
+        listener: Arc<dyn Listener>,
+    ) -> Self {
         Self { journal, world, current, listener, failures: Arc::default() }
     }
 
@@ -102,7 +107,10 @@ impl<W: World> Engine<W> {
                 }
                 Err(error) => {
                     drop(place);
-                    tracing::error!(error = format!("{error:#}"), "the journal cannot be read or written; trying again in a second");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "the journal cannot be read or written; trying again in a second"
+                    );
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = self.world.wait(Duration::from_secs(1)) => {}
@@ -112,7 +120,10 @@ impl<W: World> Engine<W> {
         }
         tasks.close();
         if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
-            tracing::warn!(grace_seconds = grace.as_secs(), "stopping with orders in doubt; the next start settles them by looking");
+            tracing::warn!(
+                grace_seconds = grace.as_secs(),
+                "stopping with orders in doubt; the next start settles them by looking"
+            );
         }
     }
 

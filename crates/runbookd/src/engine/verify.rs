@@ -55,7 +55,10 @@ impl<W: World> Engine<W> {
                 _ => true_since = None,
             }
             if now.since(renewed) > LEASE / 3 {
-                anyhow::ensure!(self.journal.renew(claim, now, LEASE).await?, "the lease on the incident was lost while verifying");
+                anyhow::ensure!(
+                    self.journal.renew(claim, now, LEASE).await?,
+                    "the lease on the incident was lost while verifying"
+                );
                 renewed = now;
             }
             let nap = (hold / 8).clamp(Duration::from_millis(100), POLL);

@@ -44,6 +44,20 @@ async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said
             return said;
         }
     }
+    // For a receiver that it does not have, Alertmanager answers with an empty list: that would read as "everything is over".
+    match get(http, settings, &["receivers"], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
+        Ok(receivers) if receivers.as_array().into_iter().flatten().any(|one| one["name"] == settings.receiver.as_str()) => {}
+        Ok(_) => {
+            let name = inert(&settings.receiver, 80);
+            said.listed =
+                Err(format!("it has no receiver `{name}`; name the one that delivers to us under alertmanager in runbookd.yaml"));
+            return said;
+        }
+        Err(why) => {
+            said.listed = Err(why);
+            return said;
+        }
+    }
     let receiver = wire::quoted_receiver(&settings.receiver);
     // Alertmanager anchors the expression itself. The silenced ones are wanted too: a silence is a person's word.
     let query = [

@@ -63,8 +63,12 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
     let Some(root) = document.root() else { return };
     let Some(written) = Reader::new(document, root).lenient().read::<WrittenFile>() else { return };
     let receivers = written.receivers.as_ref().and_then(Placed::get);
-    let ours: Vec<Ours> =
-        receivers.into_iter().flatten().filter_map(Placed::get).filter_map(|Raw(node)| receiver(loaded, document, *node)).collect();
+    let ours: Vec<Ours> = receivers
+        .into_iter()
+        .flatten()
+        .filter_map(Placed::get)
+        .filter_map(|Raw(node)| receiver(loaded, document, *node))
+        .collect();
     let start = document.at(root);
     if ours.is_empty() {
         let message = format!("no receiver here has a webhook whose address ends in {OUR_PATH}, so nothing is ever delivered");
@@ -79,7 +83,10 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
     if !routes.walk(route, USUAL_GROUP_INTERVAL, None) {
         document.complain(
             route.at(),
-            format!("no route leads to the receiver `{}`", ours.iter().map(|ours| ours.name.as_str()).collect::<Vec<_>>().join("`, `")),
+            format!(
+                "no route leads to the receiver `{}`",
+                ours.iter().map(|ours| ours.name.as_str()).collect::<Vec<_>>().join("`, `")
+            ),
             "add a route with that `receiver` and `continue: true` before those for people",
         );
         return;
@@ -110,7 +117,11 @@ fn receiver(loaded: &Loaded, document: &Document, node: crate::config::yaml::Nod
         let Some(url) = &webhook.url else { continue };
         let address = url.get().map(|url| url.split(['?', '#']).next().unwrap_or_default()).unwrap_or_default();
         if address.strip_suffix('/').is_some_and(|address| address.ends_with(OUR_PATH)) {
-            document.complain(url.at(), "the slash at the end makes this another path, which is answered 404", "remove the slash");
+            document.complain(
+                url.at(),
+                "the slash at the end makes this another path, which is answered 404",
+                "remove the slash",
+            );
         } else if !address.ends_with(OUR_PATH) {
             continue;
         }
@@ -123,8 +134,13 @@ fn receiver(loaded: &Loaded, document: &Document, node: crate::config::yaml::Nod
     if !known.is_empty() && !known.iter().any(|alertmanager| alertmanager.receiver == *name_text) {
         document.complain(
             name.at(),
-            format!("this receiver delivers to us, and runbookd.yaml asks only for `{}`", known.first().map_or("", |first| &first.receiver)),
-            format!("write `receiver: {name_text}` at `alertmanager` in runbookd.yaml: what still fires is asked for by receiver"),
+            format!(
+                "this receiver delivers to us, and runbookd.yaml asks only for `{}`",
+                known.first().map_or("", |first| &first.receiver)
+            ),
+            format!(
+                "write `receiver: {name_text}` at `alertmanager` in runbookd.yaml: what still fires is asked for by receiver"
+            ),
         );
     }
     let integrations = match document.kind(node) {
@@ -148,7 +164,9 @@ fn delivery(loaded: &Loaded, document: &Document, at: Bytes, webhook: &WrittenWe
         document.say(Severity::Warning, placed.at(), message, "write `max_alerts: 0`, which means all");
     }
     let config = webhook.http_config.as_ref().and_then(Placed::get);
-    let proves = config.is_some_and(|Raw(node)| ["authorization", "bearer_token", "bearer_token_file"].iter().any(|key| document.get(*node, key).is_some()));
+    let proves = config.is_some_and(|Raw(node)| {
+        ["authorization", "bearer_token", "bearer_token_file"].iter().any(|key| document.get(*node, key).is_some())
+    });
     if !proves && !loaded.daemon.webhook_open {
         document.say(
             Severity::Warning,

@@ -48,7 +48,10 @@ pub fn condition(document: &Document, placed: &Placed<String>, fields: &Fields) 
 /// The bytes of the word that stands at a column (from 1) of a condition.
 fn place(document: &Document, at: Bytes, source: &str, column: usize) -> Bytes {
     let text = document.text();
-    let start = [0, 1].into_iter().map(|quote| at.start + quote).find(|start| text.get(*start..).is_some_and(|rest| rest.starts_with(source)));
+    let start = [0, 1]
+        .into_iter()
+        .map(|quote| at.start + quote)
+        .find(|start| text.get(*start..).is_some_and(|rest| rest.starts_with(source)));
     let offset = source.char_indices().nth(column.saturating_sub(1)).map_or(source.len(), |(offset, _)| offset);
     let Some(start) = start else { return at };
     let rest = source.get(offset..).unwrap_or_default();

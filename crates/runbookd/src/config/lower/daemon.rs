@@ -141,7 +141,9 @@ fn slack(document: &Document, base: &Path, placed: &Placed<WrittenSlack>) -> Opt
     let token = secrets::secret(document, base, placed.at(), &written.token, "token");
     let channel = need(document, placed.at(), &written.channel, "channel").filter(|channel| {
         let name = channel.strip_prefix('#').unwrap_or(channel);
-        let fits = !name.is_empty() && name.chars().count() <= 80 && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#');
+        let fits = !name.is_empty()
+            && name.chars().count() <= 80
+            && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '#');
         if !fits {
             document.complain(
                 written.channel.at(),

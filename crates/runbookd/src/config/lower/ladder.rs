@@ -67,7 +67,11 @@ impl Ground<'_> {
             && *mode > freest
         {
             let message = format!("this mode is freer than the runbook's own, which is never more than {}", word(freest));
-            self.document.complain(at.at(), message, "a remedy can only be more careful: remove it, or change the runbook's `mode`");
+            self.document.complain(
+                at.at(),
+                message,
+                "a remedy can only be more careful: remove it, or change the runbook's `mode`",
+            );
         }
         let steps = need(self.document, placed.at(), &written.steps, "steps").and_then(|steps| {
             if steps.is_empty() {
@@ -93,7 +97,11 @@ impl Ground<'_> {
         let within = need(self.document, placed.at(), &written.within, "within");
         let hold = need(self.document, placed.at(), &written.hold, "hold");
         if within.is_some_and(|within| within.duration().is_zero()) {
-            self.document.complain(written.within.at(), "nothing can be proved within no time", "write 1m, or as long as the effect needs");
+            self.document.complain(
+                written.within.at(),
+                "nothing can be proved within no time",
+                "write 1m, or as long as the effect needs",
+            );
         }
         Some(Verify { until: until?, within: *within?, hold: *hold? })
     }
@@ -183,7 +191,12 @@ impl Ground<'_> {
         );
         if refused {
             let message = format!("`{id}` has no login for acting, so `{}` will be refused", facts.name);
-            self.document.say(Severity::Warning, at, message, format!("add `act` to it in targets.yaml; it needs {}", facts.privilege));
+            self.document.say(
+                Severity::Warning,
+                at,
+                message,
+                format!("add `act` to it in targets.yaml; it needs {}", facts.privilege),
+            );
         }
     }
 
@@ -211,11 +224,16 @@ impl Ground<'_> {
         if at_most == Some(&0) {
             self.document.complain(written.at_most.at(), "with `at_most: 0` this step does nothing", "write 1 or more");
         }
-        let states: Option<Vec<_>> = may(&written.states).map(|states| states.iter().filter_map(|state| state.get().copied()).collect());
+        let states: Option<Vec<_>> =
+            may(&written.states).map(|states| states.iter().filter_map(|state| state.get().copied()).collect());
         if let (Some(states), Some(placed)) = (may(&written.states), &written.states)
             && states.is_empty()
         {
-            self.document.complain(placed.at(), "no state is named, so this step does nothing", "remove `states` for both, or name one");
+            self.document.complain(
+                placed.at(),
+                "no state is named, so this step does nothing",
+                "remove `states` for both, or name one",
+            );
         }
         let mut never = Vec::new();
         for placed in may(&written.never).into_iter().flatten() {
@@ -234,7 +252,8 @@ impl Ground<'_> {
             idle_for: *idle_for?,
             at_most: *at_most?,
             keep: may(&written.keep).copied().unwrap_or(0),
-            states: states.unwrap_or_else(|| vec![runbook::action::IdleState::Idle, runbook::action::IdleState::IdleInTransaction]),
+            states: states
+                .unwrap_or_else(|| vec![runbook::action::IdleState::Idle, runbook::action::IdleState::IdleInTransaction]),
             never,
         })))
     }

@@ -62,7 +62,8 @@ pub fn looks(document: &Document, all: &Targets, own: Option<Kind>, written: &En
     let mut found = Looks::default();
     for (key, value) in &written.0 {
         let Some(name) = key.get() else { continue };
-        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let plain =
+            name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !plain {
             let message = format!("`{}` is no name for a look", inert(name, 60));
             document.complain(key.at(), message, "write a letter, then letters, digits and _: conditions use it as a word");

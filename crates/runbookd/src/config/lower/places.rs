@@ -183,7 +183,11 @@ impl Entry<'_> {
         if !(100..600).contains(&expect)
             && let Some(placed) = &written.expect
         {
-            self.document.complain(placed.at(), format!("{expect} is no status of HTTP"), "write 200, or another from 100 to 599");
+            self.document.complain(
+                placed.at(),
+                format!("{expect} is no status of HTTP"),
+                "write 200, or another from 100 to 599",
+            );
         }
         Some(Place::Http { url: written.url.get()?.clone(), expect })
     }
@@ -191,7 +195,8 @@ impl Entry<'_> {
     fn prometheus(&self, written: &WrittenPrometheus) -> Option<Place> {
         need(self.document, self.key.clone(), &written.url, "url");
         let url = http_url(self.document, &written.url, "http://prometheus:9090");
-        let token = written.token.as_ref().map(|token| secrets::secret(self.document, self.base, self.key.clone(), token, "token"));
+        let token =
+            written.token.as_ref().map(|token| secrets::secret(self.document, self.base, self.key.clone(), token, "token"));
         Some(Place::Prometheus { url: url?, token: token.flatten() })
     }
 

@@ -75,7 +75,8 @@ pub fn runbook(document: &Document, known: &Known<'_>) -> Option<Found> {
         own,
         own_kind,
         freest: mode.as_ref().map(freest),
-        limited: may(&written.limits).is_some_and(|limits| may(&limits.rate).is_none_or(|rate| !rate.is_empty()) && limits.rate.is_some()),
+        limited: may(&written.limits)
+            .is_some_and(|limits| may(&limits.rate).is_none_or(|rate| !rate.is_empty()) && limits.rate.is_some()),
     };
     let remedies = need(document, placed.at(), &written.remedies, "remedies").and_then(|remedies| ground.ladder(remedies));
     let head = name.clone();
@@ -143,7 +144,8 @@ fn matchers(document: &Document, placed: &Placed<Vec<Placed<String>>>) -> Option
             true => "an empty `match` matches every alert there is",
             false => "every one of these matchers also holds for alerts without the label, so together they match nearly all",
         };
-        let mend = "name the alert, as in 'alertname=\"HighQueueDepth\"'; without `match` only a person or the calendar starts it";
+        let mend =
+            "name the alert, as in 'alertname=\"HighQueueDepth\"'; without `match` only a person or the calendar starts it";
         document.complain(placed.at(), message, mend);
         return None;
     }
@@ -248,7 +250,11 @@ fn limits(document: &Document, placed: Option<&Placed<WrittenLimits>>) -> Option
             Some(rate) => rates.push(rate),
             None => {
                 let message = format!("`{}` is no rate", inert(text, 40));
-                document.complain(entry.at(), message, "write COUNT/DURATION, for example 3/1h; `mode: observe` is how to allow none");
+                document.complain(
+                    entry.at(),
+                    message,
+                    "write COUNT/DURATION, for example 3/1h; `mode: observe` is how to allow none",
+                );
             }
         }
     }
@@ -259,7 +265,11 @@ fn limits(document: &Document, placed: Option<&Placed<WrittenLimits>>) -> Option
             let times = need(document, placed.at(), &recurrence.times, "times");
             let within = need(document, placed.at(), &recurrence.within, "within");
             if times == Some(&0) || within.is_some_and(|within| within.duration().is_zero()) {
-                document.complain(placed.at(), "with a 0 here the first cure would already count as one too many", "write 1 or more, within 1h or more");
+                document.complain(
+                    placed.at(),
+                    "with a 0 here the first cure would already count as one too many",
+                    "write 1 or more, within 1h or more",
+                );
             }
             Some(Recurrence { times: *times?, within: *within? })
         }

@@ -20,7 +20,9 @@ pub fn secret(document: &Document, base: &Path, within: Bytes, placed: &Placed<R
     }
     // A word that is no known key may be the secret, so the reader, which would repeat it, is not asked.
     let refers = match document.kind(*node) {
-        Kind::Map(entries) => matches!(entries.as_slice(), [(key, _)] if ["file", "env", "credential"].contains(&key.text.as_str())),
+        Kind::Map(entries) => {
+            matches!(entries.as_slice(), [(key, _)] if ["file", "env", "credential"].contains(&key.text.as_str()))
+        }
         _ => false,
     };
     if !refers {

@@ -8,8 +8,8 @@ use runbook::target::{Inventory, Kind, Target, TargetId, Traits};
 use runbook::text::inert;
 
 use super::{may, need, need_text, places};
-use crate::config::yaml::{Bytes, Document, Entries, Placed, Raw, Reader};
 use crate::config::written::targets::WrittenTraits;
+use crate::config::yaml::{Bytes, Document, Entries, Placed, Raw, Reader};
 
 /// The inventory, as far as it could be read.
 #[derive(Default)]
@@ -99,8 +99,7 @@ fn target(document: &Document, base: &Path, all: &Targets, id: TargetId, key: By
     }
     let class = need(document, key.clone(), &written.class, "class").copied();
     let owner = need_text(document, key, &written.owner, "owner").map(str::to_owned);
-    let known_as: Vec<String> =
-        may(&written.known_as).into_iter().flatten().filter_map(|placed| placed.get().cloned()).collect();
+    let known_as: Vec<String> = may(&written.known_as).into_iter().flatten().filter_map(|placed| placed.get().cloned()).collect();
     let traits = Traits { depends_on, stateful, may_be_cloned, class: class?, owner: owner? };
     Some(Target { id, traits, place: place?, known_as })
 }
@@ -151,6 +150,10 @@ fn cycles(document: &Document, all: &Targets) {
     if let Some(id) = left.keys().next() {
         let names: Vec<String> = left.keys().map(|id| format!("`{id}`")).collect();
         let at = all.names.get(*id).cloned().unwrap_or(0..0);
-        document.complain(at, format!("these targets depend on each other in a circle: {}", names.join(", ")), "remove one `depends_on`");
+        document.complain(
+            at,
+            format!("these targets depend on each other in a circle: {}", names.join(", ")),
+            "remove one `depends_on`",
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! Lists, maps, keys and choices as serde walks them, for [`super::Reader`]. Apart from the reader because they are only
 //! ways of getting from one node to the next. They complain about nothing but keys.
 
-use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 
 use super::document::{Bytes, Document, Key, NodeId};
 use super::placed::PLACED;

@@ -89,7 +89,11 @@ impl Builder<'_> {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.document.complain(at, "a second document begins here", "one file holds one document; remove the line `---`");
+                    self.document.complain(
+                        at,
+                        "a second document begins here",
+                        "one file holds one document; remove the line `---`",
+                    );
                     return None;
                 }
             }
@@ -122,7 +126,11 @@ impl Builder<'_> {
 
     fn begin(&mut self, at: Bytes, anchor: usize, inside: Inside) -> Option<()> {
         if self.open.len() >= DEEPEST {
-            self.document.complain(at, format!("this is nested more than {DEEPEST} deep"), "no setting is; remove some of the brackets");
+            self.document.complain(
+                at,
+                format!("this is nested more than {DEEPEST} deep"),
+                "no setting is; remove some of the brackets",
+            );
             return None;
         }
         self.open.push(Open { at, anchor, weight: 1, depth: 0, inside });

@@ -197,7 +197,9 @@ impl<'d> Deserializer<'d> for Reader<'d> {
 
     fn deserialize_newtype_struct<V: Visitor<'d>>(self, name: &'static str, visitor: V) -> Result<V::Value, Unread> {
         match name {
-            PLACED => visitor.visit_seq(Parts { reader: self, document: self.document, at: self.document.at(self.node), step: 0 }),
+            PLACED => {
+                visitor.visit_seq(Parts { reader: self, document: self.document, at: self.document.at(self.node), step: 0 })
+            }
             RAW => visitor.visit_u32(self.node.0),
             _ => visitor.visit_newtype_struct(self),
         }
@@ -225,12 +227,18 @@ impl<'d> Deserializer<'d> for Reader<'d> {
         })
     }
 
-    fn deserialize_struct<V: Visitor<'d>>(self, name: &'static str, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Unread> {
+    fn deserialize_struct<V: Visitor<'d>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unread> {
         self.say(match self.kind() {
             Kind::Map(_) => visitor.visit_map(Pairs::new(self, self.struct_entries(fields))),
             _ if self.nothing => visitor.visit_map(Pairs::new(self, Vec::new())),
             _ => {
-                let mend = format!("the keys are {}", fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", "));
+                let mend =
+                    format!("the keys are {}", fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", "));
                 let error = self.other_than("a map").mended(mend);
                 // Whoever writes a login as one text writes the password with it.
                 Err(if name.ends_with("Login") { error.hidden() } else { error })
@@ -238,14 +246,22 @@ impl<'d> Deserializer<'d> for Reader<'d> {
         })
     }
 
-    fn deserialize_enum<V: Visitor<'d>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Unread> {
+    fn deserialize_enum<V: Visitor<'d>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unread> {
         let (word, at, content) = match self.kind() {
             Kind::Scalar { text, .. } => (text.as_str(), self.document.at(self.node), None),
             Kind::Map(entries) => match entries.as_slice() {
                 [(key, content)] => (key.text.as_str(), key.at.clone(), Some(*content)),
                 [] => return self.say(Err(Unread::new("nothing is named here", meant("", known)))),
                 [(first, _), (second, _), ..] => {
-                    let mend = format!("indent what belongs to `{}` below it, or begin a new entry", runbook::text::inert(&first.text, 60));
+                    let mend = format!(
+                        "indent what belongs to `{}` below it, or begin a new entry",
+                        runbook::text::inert(&first.text, 60)
+                    );
                     let error = Unread::new(format!("one thing is wanted here, and there are {} keys", entries.len()), mend);
                     return Err(refuse(self.document, second.at.clone(), error));
                 }
@@ -256,7 +272,11 @@ impl<'d> Deserializer<'d> for Reader<'d> {
         };
         if !known.contains(&word) {
             let shown = runbook::text::inert(word, 60);
-            return Err(refuse(self.document, at, Unread::new(format!("`{shown}` is none of the words that are known here"), meant(word, known))));
+            return Err(refuse(
+                self.document,
+                at,
+                Unread::new(format!("`{shown}` is none of the words that are known here"), meant(word, known)),
+            ));
         }
         self.say(visitor.visit_enum(Chosen { reader: self, word, content }))
     }

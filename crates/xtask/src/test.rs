@@ -78,13 +78,13 @@ const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
 
 /// The tests, and the programs that they run: the daemon as it is shipped, and the one with rehearsals in it.
 fn build(unit: bool) -> Result<()> {
-    told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit))?;
     if unit {
-        return Ok(());
+        return told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit));
     }
-    told(cargo(&["build", "--quiet", "--locked", "--package", "runbookd", "--bin", "runbookd"]))?;
-    let rehearsal = ["--bin", "runbookd-rehearsal", "--features", "rehearsal"];
-    told(cargo(&[&["build", "--quiet", "--locked", "--package", "runbookd"][..], &rehearsal].concat()))
+    told(cargo(&["build", "--workspace", "--all-targets", "--quiet", "--locked"]))?;
+    // Workspace-wide too, so that what it shares with the build before is not compiled a second time with other features.
+    let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal"];
+    told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))
 }
 
 fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {

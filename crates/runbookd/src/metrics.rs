@@ -1,7 +1,7 @@
 //! What the daemon counts and measures, for Prometheus. Names are `runbookd_<noun>_<unit|total>`; labels come only from closed
 //! enums and from names in our own configuration, never from an alert, so that no sender can make series. What can be read
 //! off an event is counted from the event ([`Metrics::happened`]), so a new path cannot forget it. What the journal knows is
-//! read when it is asked for ([`scrape`]). Deliberately no HTTP.
+//! read when it is asked for (`scrape`). Deliberately no HTTP.
 
 mod scrape;
 

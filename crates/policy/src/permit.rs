@@ -11,7 +11,7 @@ use runbook::time::Stamp;
 
 use crate::decide::Case;
 
-/// The decider's word, not yet on record. Made only by [`crate::decide`].
+/// The decider's word, not yet on record. Made only by `decide`.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped permits nothing"]
 pub struct Permit {

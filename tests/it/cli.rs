@@ -179,10 +179,11 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     // A pause of one thing, listed and lifted.
     assert_eq!(ran(&home, &["pause", "postgres/mian", "--reason", "x"]).0, 1, "a misspelt target would stop nothing");
     assert_eq!(ran(&home, &["pause", "postgres/main", "--reason", "moving house", "--for", "2h"]).0, 0);
-    let (_, out, _) = ran(&home, &["pause"]);
+    let (_, out, _) = ran(&home, &["pause", "--list"]);
     assert!(out.contains("target:postgres/main") && out.contains("moving house"), "{out}");
     assert_eq!(ran(&home, &["resume", "postgres/main"]).0, 0);
-    assert_eq!(ran(&home, &["pause", "all"]).0, 64, "a pause needs a reason");
+    assert_eq!(ran(&home, &["pause"]).0, 0, "a stop in a hurry needs no words");
+    assert_eq!(ran(&home, &["resume"]).0, 0);
 
     signal(&daemon, "TERM");
     assert_eq!(ended(&mut daemon, &home), 0, "{}", home.log());
@@ -215,10 +216,10 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
 
     // The next life is paused by the file until somebody resumes.
     let daemon = home.start(binary(), &[]);
-    let (_, out, _) = ran(&home, &["pause"]);
+    let (_, out, _) = ran(&home, &["pause", "--list"]);
     assert!(out.contains("the database moves (by Ana)"), "{out}");
     assert_eq!(ran(&home, &["resume"]).0, 0);
-    assert!(ran(&home, &["pause"]).1.contains("Nothing is paused"));
+    assert!(ran(&home, &["pause", "--list"]).1.contains("Nothing is paused"));
     drop(daemon);
 }
 

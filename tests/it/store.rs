@@ -166,6 +166,32 @@ async fn a_pause_between_decision_and_start_makes_the_permit_void() {
     journal.start(&mut claimed, decided, NOW).await.map(drop).unwrap();
 }
 
+#[tokio::test]
+async fn whatever_stands_under_the_name_of_the_pause_file_stops_and_nothing_waits_for_it() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    let path = folder.path().join(journal::PAUSE_FILE);
+    let paused = async || journal.pause_for("cure", &[target()], NOW).await.unwrap().reason;
+    assert_eq!(paused().await, None);
+    std::fs::create_dir(&path).unwrap();
+    assert!(paused().await.is_some(), "a folder");
+    std::fs::remove_dir(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let pipe = tokio::time::timeout(Duration::from_secs(5), paused()).await;
+    assert!(pipe.expect("a pipe that nobody writes to is not waited for").is_some(), "a pipe");
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    assert!(paused().await.is_some(), "a link, whatever is behind it");
+}
+
+#[tokio::test]
+async fn a_state_directory_that_others_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let refused = Journal::open(folder.path()).await.err().unwrap().to_string();
+    assert!(refused.contains("chmod 700"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_starts_on_one_target_one_is_admitted() {
     let name = |number: usize| format!("cure-{number:03}");

@@ -62,11 +62,12 @@ impl Journal {
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(!to.exists(), "{} exists; a backup never overwrites", to.display());
         let mut reader = self.inner.readers.acquire().await?;
-        sqlx::query("VACUUM INTO $1")
-            .bind(to.display().to_string())
-            .execute(&mut *reader)
-            .await
-            .with_context(|| format!("copying the journal to {}", to.display()))?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut *reader).await;
+        if copied.is_err() {
+            // A half copy is no backup, and would stand in the way of the next one.
+            let _ = std::fs::remove_file(to);
+        }
+        copied.with_context(|| format!("copying the journal to {}", to.display()))?;
         Ok(())
     }
 

@@ -27,5 +27,5 @@ pub use intake::{Delivery, Intake, NotTaken};
 pub use lists::{Filter, Past, Recorded, Summary};
 pub use open::{Journal, OpenError};
 pub use outbox::ToTell;
-pub use pause::{PAUSE_FILE, PauseRow, Scope};
+pub use pause::{PAUSE_FILE, PauseRow, Scope, pause_file};
 pub use start::StartRefused;

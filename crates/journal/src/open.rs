@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -77,7 +78,19 @@ impl Journal {
     /// # Errors
     /// [`OpenError`]; nothing is changed when the journal is in use or newer.
     pub async fn open(directory: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(directory).with_context(|| format!("creating the state directory {}", directory.display()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("creating the state directory {}", directory.display()))?;
+        let mode = std::fs::metadata(directory).with_context(|| format!("looking at {}", directory.display()))?.mode();
+        if mode & 0o022 != 0 {
+            let shown = directory.display();
+            return Err(anyhow::anyhow!(
+                "others may write to the state directory {shown}, and so decide what runbookd does; chmod 700 {shown}"
+            )
+            .into());
+        }
         let lock_path = directory.join("lock");
         let lock = File::create(&lock_path).with_context(|| format!("creating {}", lock_path.display()))?;
         match lock.try_lock() {

@@ -3,6 +3,8 @@
 //! for when nothing else works; configuration management does not own it. Deliberately no way to pause without a reason.
 
 use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -181,12 +183,16 @@ impl Journal {
     }
 }
 
-/// Why the pause file stops everything, if it is there. A file that cannot be read stops too.
-pub(crate) fn pause_file(directory: &Path) -> Option<String> {
+/// What of the pause file is read.
+const MOST_SAID: u64 = 4_096;
+
+/// Why the pause file stops everything, if it is there. Whatever stands under its name stops: a folder, a link, a pipe. Only a
+/// plain file is read, and of it no more than a reason is long, without ever waiting: this is asked before every act.
+pub fn pause_file(directory: &Path) -> Option<String> {
     let path = directory.join(PAUSE_FILE);
     match std::fs::symlink_metadata(&path) {
         Ok(_) => {
-            let said = std::fs::read_to_string(&path).unwrap_or_default();
+            let said = reason_in(&path).unwrap_or_default();
             let said = runbook::text::inert(said.trim(), 200);
             let lift = format!("remove {} to go on", path.display());
             Some(if said.is_empty() { lift } else { format!("{said} ({lift})") })
@@ -194,6 +200,17 @@ pub(crate) fn pause_file(directory: &Path) -> Option<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("whether {} is there cannot be told: {error}", path.display())),
     }
+}
+
+fn reason_in(path: &Path) -> std::io::Result<String> {
+    // Not waiting matters also between the look at what it is and the opening: it may have become a pipe by then.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(String::new());
+    }
+    let mut said = Vec::new();
+    file.take(MOST_SAID).read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The pause that applies, within a transaction or a read.

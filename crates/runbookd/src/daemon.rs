@@ -137,6 +137,12 @@ impl Daemon {
                 return Err(ReloadError::Store(error));
             }
         };
+        let before = self.current();
+        if (before.settings.listen, &before.settings.state, &before.settings.tls)
+            != (loaded.daemon.listen, &loaded.daemon.state, &loaded.daemon.tls)
+        {
+            tracing::warn!("`listen`, `state` and `tls` are taken at the start only: restart runbookd for what changed there");
+        }
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(self.current().connections.renewed(&configuration.inventory));
         let current = Current { configuration: configuration.clone(), hash: hash.clone(), settings: loaded.daemon, connections };

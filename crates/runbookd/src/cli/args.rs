@@ -149,14 +149,17 @@ pub(super) enum Command {
         #[command(flatten)]
         by: By,
     },
-    /// Stop everything, a runbook or a target from acting; without arguments, list what is paused. Works without a daemon.
+    /// Stop everything, a runbook or a target from acting; everything, where nothing is said. Works without a daemon.
     Pause {
         /// `all`, `runbook:NAME` or `target:KIND/NAME`; all, where nothing is said.
         #[arg(value_parser = scope)]
         scope: Option<Scope>,
+        /// List what is paused, and stop nothing.
+        #[arg(long, conflicts_with_all = ["scope", "reason", "lasts"])]
+        list: bool,
         /// Why; whoever finds it at night will want to know.
-        #[arg(long)]
-        reason: Option<String>,
+        #[arg(long, default_value = "no reason was given")]
+        reason: String,
         /// For how long, for example 2h; without an end, where nothing is said.
         #[arg(long = "for", value_name = "DURATION")]
         lasts: Option<Span>,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use journal::{PAUSE_FILE, Scope};
+use journal::Scope;
 use runbook::text::inert;
 use runbook::time::Span;
 use serde_json::{Value, json};
@@ -18,20 +18,11 @@ use crate::commands::{remove_pause_file, write_pause_file};
 pub(super) async fn pause(
     client: &Client,
     scope: Option<Scope>,
-    reason: Option<String>,
+    reason: &str,
     lasts: Option<Span>,
     by: By,
     json: bool,
 ) -> Result<(), Failure> {
-    let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else {
-        if scope.is_none() && lasts.is_none() {
-            return list(client, json).await;
-        }
-        return Err(Failure::usage(
-            "a pause needs a reason",
-            "say why with --reason; whoever finds it at night will want to know",
-        ));
-    };
     let (scope, by) = (scope.unwrap_or(Scope::All), who(by.by));
     let body = json!({"scope": scope, "reason": reason, "by": by, "for": lasts});
     match client.post::<Value>("pauses", &body).await {
@@ -42,7 +33,7 @@ pub(super) async fn pause(
                 "paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"
             ))
         }
-        Err(Failure::Unreachable { why, .. }) => pause_alone(client.state(), &scope, &reason, lasts, &by, &why, json),
+        Err(Failure::Unreachable { why, .. }) => pause_alone(client.state(), &scope, reason, lasts, &by, &why, json),
         Err(failure) => Err(failure),
     }
 }
@@ -79,16 +70,14 @@ fn pause_alone(
     show::text(&text)
 }
 
-async fn list(client: &Client, json: bool) -> Result<(), Failure> {
+pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     let pauses = match client.get::<Value>("pauses").await {
         Ok(said) => said["pauses"].clone(),
         Err(Failure::Unreachable { .. }) => {
-            let file = client.state().join(PAUSE_FILE);
             show::complain("no daemon answers, so only the pause file is looked for");
-            match std::fs::read_to_string(&file) {
-                Ok(reason) => json!([{"scope": "all", "reason": reason.trim(), "by": "the pause file"}]),
-                Err(_) if file.exists() => json!([{"scope": "all", "reason": "", "by": "the pause file"}]),
-                Err(_) => json!([]),
+            match journal::pause_file(client.state()) {
+                Some(reason) => json!([{"scope": "all", "reason": reason, "by": "the pause file"}]),
+                None => json!([]),
             }
         }
         Err(failure) => return Err(failure),
@@ -104,12 +93,12 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
             let text = |name: &str| inert(pause[name].as_str().unwrap_or_default(), 200);
             let until = pause["until"]
                 .as_i64()
-                .map_or_else(|| "lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
+                .map_or_else(|| "until lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
             vec![text("scope"), until, text("by"), text("reason")]
         })
         .collect();
     if rows.is_empty() {
-        show::text("Nothing is paused.")
+        show::text("Nothing is paused. `runbookd pause` stops everything.")
     } else {
         show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &rows))
     }

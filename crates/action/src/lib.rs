@@ -17,6 +17,9 @@ use runbook::incident::Reply;
 use runbook::target::Inventory;
 use runbook::text::{humanize_duration, inert};
 
+/// How much later than its parts the whole call gives up.
+const MARGIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// More than any reply needs; a server's own words can be long.
 const LONGEST_REPLY: usize = 500;
 
@@ -26,7 +29,8 @@ const LONGEST_REPLY: usize = 500;
 /// that nothing was done for another reason, and `NoAnswer` that it is not known whether anything was done.
 pub async fn act(acting: &Acting, inventory: &Inventory, committed: Committed) -> Reply {
     let deadline = committed.deadline();
-    let reply = tokio::time::timeout(deadline, carry_out(acting, inventory, &committed)).await;
+    // What happens inside has the same deadline and can say more, so it is let speak first; the grace covers the margin.
+    let reply = tokio::time::timeout(deadline + MARGIN, carry_out(acting, inventory, &committed)).await;
     match reply.unwrap_or_else(|_| Reply::NoAnswer(format!("no answer within {}", humanize_duration(deadline)))) {
         Reply::Done(words) => Reply::Done(inert(&words, LONGEST_REPLY)),
         Reply::Refused(words) => Reply::Refused(inert(&words, LONGEST_REPLY)),

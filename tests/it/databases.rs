@@ -187,7 +187,7 @@ pub fn terminate(at_most: u32) -> TerminateIdle {
 /// Decides a case in which every guard but the selection is open, and commits the permit as the journal would.
 pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action: Action) -> Result<Committed, String> {
     let always = || Condition::parse("sessions.total >= 0").unwrap();
-    let step = Step { action, target: None, until: None, at_most_for: None };
+    let step = Step { action, target: None, until: None, at_most_for: None, only_while: None };
     let verify = Verify { until: always(), within: Span::secs(60), hold: Span::secs(0) };
     let book = Runbook {
         name: "book".into(),

@@ -258,8 +258,9 @@ async fn services_are_found_by_the_labels_that_compose_v2_writes() {
         words.push(engine::TINY);
         containers.1.push(engine.run(&words).unwrap());
     }
-    let place = Place::Engine { look: engine.host(), act: None };
-    let worker = Place::Service { engine: "engine/main".parse().unwrap(), project, service: "worker".into() };
+    let place = Place::Engine { look: engine.host(), inside: None, act: None, tls: None };
+    let worker =
+        Place::Service { engine: "engine/main".parse().unwrap(), project, service: "worker".into(), scope: Default::default() };
     let target = crate::databases::target;
     let (inventory, connections) = crate::looks::listed([target("engine/main", place), target("service/worker", worker)]);
     let finding = crate::looks::look(&connections, &inventory, "service/worker", Probe::Docker(DockerProbe::Service)).await;

@@ -7,6 +7,7 @@
 //! Deliberately no choice: which identities are meant is in the order. What is re-checked right before the act, inside the server,
 //! can only make it fewer.
 
+mod docker;
 mod postgres;
 mod rehearsal;
 
@@ -49,6 +50,7 @@ async fn carry_out(acting: &Acting, inventory: &Inventory, committed: &Committed
         Action::Postgres(PostgresAction::TerminateIdle(terminate)) => {
             postgres::sessions::terminate_idle(acting, target, terminate, committed).await
         }
+        Action::Docker(docker) => docker::carry_out(acting, inventory, target, docker, committed).await,
         Action::Rehearsal(rehearsal) => rehearsal::effect(target, rehearsal, order.purpose).await,
     }
 }

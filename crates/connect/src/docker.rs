@@ -11,7 +11,7 @@ use crate::Side;
 
 /// A client; nothing is sent yet. Requests end after `within`, rounded up to a second.
 pub(crate) fn connect(target: &Target, side: Side, within: Duration) -> Result<Docker> {
-    let Place::Engine { look, act } = &target.place else { bail!("{} is no Docker Engine", target.id) };
+    let Place::Engine { look, act, .. } = &target.place else { bail!("{} is no Docker Engine", target.id) };
     let address = match side {
         Side::Look => look,
         Side::Act => act.as_ref().ok_or_else(|| anyhow!("{} has no address to act on", target.id))?,

@@ -46,12 +46,11 @@ impl Journal {
     pub async fn start(&self, claim: &mut Claim, permit: Permit, now: Stamp) -> Result<Committed, StartRefused> {
         let mut writer = self.writer().await;
         let at = writer.stamp(now);
-        let facts = permit.order().action.facts();
-        let deadline = at.plus(facts.deadline);
+        let deadline = at.plus(permit.order().deadline());
         let event = Event::ActionStarted {
             order: permit.order().clone(),
             deadline,
-            settles_from: deadline.plus(facts.grace),
+            settles_from: deadline.plus(permit.order().grace()),
             gates: permit.gates().to_vec(),
         };
         if permit.incident() != claim.incident.id || permit.seq() != claim.incident.seq {
@@ -67,7 +66,7 @@ impl Journal {
                 Some(Refused::LeaseLost) => return Ok(Err(StartRefused::LeaseLost)),
                 None => {}
             }
-            let pause = pause_with(&mut transaction, self.directory(), permit.runbook(), &permit.touches(), at).await?;
+            let pause = pause_with(&mut transaction, self.directory(), permit.runbook(), permit.touches(), at).await?;
             if pause.epoch != permit.pause_epoch() || pause.reason.is_some() {
                 return Ok(Err(StartRefused::PauseChanged));
             }
@@ -145,6 +144,7 @@ async fn take_holds(connection: &mut SqliteConnection, permit: &Permit, at: Stam
 
 async fn write_attempt(connection: &mut SqliteConnection, permit: &Permit, at: Stamp) -> anyhow::Result<()> {
     let purpose = match permit.order().purpose {
+        Purpose::Do if permit.continues() => "more",
         Purpose::Do => "do",
         Purpose::Undo => "undo",
         Purpose::End => "end",

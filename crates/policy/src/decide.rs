@@ -6,7 +6,7 @@ use runbook::book::{Configuration, Mode, Runbook};
 use runbook::finding::Findings;
 use runbook::identity::Selection;
 use runbook::incident::{Aim, Ask, Gate, How, Incident, IncidentId, Waiting};
-use runbook::order::{NoSelection, Order, Purpose};
+use runbook::order::{Ground, NoSelection, Order, Purpose};
 use runbook::time::Stamp;
 
 use crate::guards::{self, Past};
@@ -140,6 +140,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
         Err(instead) => return gates.close("selection", &instead.0, instead.1),
     };
     gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
+    pass!(gates, "failing", guards::seen_failing(case));
     let past = Past::of(case, rules);
     pass!(gates, "recurrence", past.not_recurring());
     pass!(gates, "rate", past.within_rates());
@@ -157,7 +158,13 @@ fn order_of_step(case: &Case<'_>) -> Result<Order, Instead> {
         return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
     };
     let target = step.target.clone().unwrap_or_else(|| case.incident.target.clone());
-    let live = step.action.select(case.findings).map_err(|none| match none {
+    let Some(there) = case.current.inventory.get(&target) else {
+        let why = format!("{target} is no longer in the inventory");
+        return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
+    };
+    let (done, tried) = case.incident.ordered_here();
+    let finding = case.incident.seen_at(case.findings, step.action.facts().selects_from, &target);
+    let live = step.action.select(&Ground { finding, target: there, done: &done, tried: &tried }).map_err(|none| match none {
         NoSelection::Unseen(why) => guards::wait_for_sight(case, &why),
         NoSelection::Nothing(why) if case.incident.applied.is_empty() && case.incident.at.step == 0 => {
             instead(why.clone(), Decision::SkipRung(why))
@@ -185,6 +192,11 @@ fn grant_for<'a>(case: &Case<'a>, action: &runbook::action::Action, target: &run
 
 fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
     let (mode, whence) = guards::mode_now(case, rules);
+    let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
+    let (mode, whence) = match finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding)) {
+        Some(why) => (mode.min(Mode::Ask), why),
+        None => (mode, whence),
+    };
     match mode {
         // Somebody was asked and agreed to less: what is beyond it has to be asked about, although it may act by itself now.
         Mode::Auto if case.incident.grant.as_ref().is_none_or(|grant| order.selection.is_within(&grant.ask.order.selection)) => {
@@ -220,6 +232,10 @@ fn would(order: &Order) -> String {
 }
 
 fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
+    if case.incident.goes_on() {
+        // The step was counted when it began; its next replica is the same act.
+        return permit(case, order, Vec::new(), gates);
+    }
     let mut reservations: Vec<Reservation> = rules
         .limits
         .rate
@@ -252,11 +268,12 @@ fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {
         return gates.close("identity", &why, Decision::End { how: How::Stuck, why: why.clone() });
     }
     gates.open("identity", format!("takes back attempt {}", attempt.number));
-    let from = order.action.facts().selects_from;
-    if let Some(why) = case.findings.looks.values().filter(|f| f.probe == from).find_map(|f| f.unknown()) {
+    let seen = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
+    if let Some(why) = seen.and_then(|finding| finding.unknown()) {
         let instead = guards::wait_for_sight(case, why);
         return gates.close("sight", &instead.0, instead.1);
     }
     pass!(gates, "hold", guards::not_held(case));
+    pass!(gates, "evidence", guards::evidence_before_taking_back(case, &order));
     permit(case, order, Vec::new(), gates)
 }

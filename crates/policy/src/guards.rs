@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use runbook::action::Destroys;
+use runbook::action::{Action, Destroys};
 use runbook::book::{Mode, Runbook};
 use runbook::condition::Truth;
 use runbook::incident::{Aim, How, IncidentId, Waiting};
@@ -186,6 +186,54 @@ pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
     }
 }
 
+/// A target that is seen failing twice is failing; once may be a moment's trouble, and a restart for it is a cure not needed.
+const FAILING_LOOKS: u32 = 2;
+/// How far apart the first and the last of these looks are at least.
+const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// Whether the step may only be taken while its target is seen failing, and whether it is.
+pub(crate) fn seen_failing(case: &Case<'_>) -> Word {
+    let Some(step) = case.incident.step() else { return Ok("no step".to_owned()) };
+    let restart = match &step.action {
+        Action::Docker(docker) => docker.restart(),
+        _ => None,
+    };
+    let condition = match (&step.only_while, restart) {
+        (Some(condition), _) => condition.source(),
+        (None, Some(restart)) if restart.min_healthy == 0 => "a replica is failing",
+        _ => return Ok("the step does not wait for it".to_owned()),
+    };
+    if let Some(Truth::Unknown(why)) = step.only_while.as_ref().map(|condition| truth_of(case, condition)) {
+        return Err(wait_for_sight(case, &why));
+    }
+    match case.incident.failing {
+        Some(seen) if seen.looks >= FAILING_LOOKS && seen.latest.since(seen.since) >= FAILING_FOR => {
+            Ok(format!("{condition}: seen in {} looks over {}", seen.looks, Span::from(seen.latest.since(seen.since))))
+        }
+        Some(seen) => {
+            let until = case.now.max(seen.since.plus(FAILING_FOR));
+            Err(wait(until, Waiting::Time, format!("{condition}: seen once, and looked at again before anything is done")))
+        }
+        None if case.incident.applied.is_empty() => {
+            let why = format!("not seen failing: {condition} does not hold");
+            Err(instead(why.clone(), Decision::SkipRung(why)))
+        }
+        None => {
+            let why = format!("no longer failing: {condition} does not hold");
+            Err(instead(why.clone(), Decision::Enough(why)))
+        }
+    }
+}
+
+/// What an undo or an end takes away is kept first, as far as it can be had: it never stands in the way.
+pub(crate) fn evidence_before_taking_back(case: &Case<'_>, order: &Order) -> Word {
+    match &case.incident.captured_back {
+        _ if !matches!(order.action, Action::Docker(_)) => Ok("nothing is taken away".to_owned()),
+        Some(captured) => Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len())),
+        None => Err(instead("evidence is captured first".to_owned(), Decision::Capture(order.clone()))),
+    }
+}
+
 pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
     let destroys = order.action.facts().destroys;
     if destroys == Destroys::Nothing {
@@ -230,6 +278,9 @@ impl<'a> Past<'a> {
     }
 
     pub(crate) fn within_rates(&self) -> Word {
+        if self.case.incident.goes_on() {
+            return Ok("counted when the step began".to_owned());
+        }
         for rate in &self.rules.limits.rate {
             let window = rate.per.duration();
             let acts = self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window).count();

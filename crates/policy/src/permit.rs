@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use runbook::incident::{Gate, IncidentId};
+use runbook::incident::{Aim, Gate, IncidentId};
 use runbook::order::Order;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
@@ -21,6 +21,8 @@ pub struct Permit {
     target: TargetId,
     order: Order,
     pause_epoch: u64,
+    touches: Vec<TargetId>,
+    continues: bool,
     reservations: Vec<Reservation>,
     gates: Vec<Gate>,
 }
@@ -39,6 +41,10 @@ pub struct Reservation {
 impl Permit {
     pub(crate) fn mint(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Vec<Gate>) -> Self {
         let incident = case.incident;
+        let mut touches = incident.remedy_touches();
+        touches.push(order.target.clone());
+        touches.sort();
+        touches.dedup();
         Self {
             incident: incident.id,
             seq: incident.seq,
@@ -46,6 +52,8 @@ impl Permit {
             target: incident.target.clone(),
             order,
             pause_epoch: case.pause.epoch,
+            touches,
+            continues: order_goes_on(case),
             reservations,
             gates,
         }
@@ -91,20 +99,27 @@ impl Permit {
         &self.gates
     }
 
-    /// Every target that the step touches, sorted: all are held, or none.
-    pub fn touches(&self) -> Vec<TargetId> {
-        let mut touched = vec![self.target.clone(), self.order.target.clone()];
-        touched.sort();
-        touched.dedup();
-        touched
+    /// Every target that the remedy touches, sorted: all are held, or none. The whole remedy's, so that no incident
+    /// holds one target while it waits for another's.
+    pub fn touches(&self) -> &[TargetId] {
+        &self.touches
+    }
+
+    /// Whether it goes on with a step that was counted against the limits when it began.
+    pub fn continues(&self) -> bool {
+        self.continues
     }
 
     /// Spends the permit. Only the journal's start transaction may call this, after `ActionStarted` is on disk;
     /// `clippy.toml` and `tests/it/tidy.rs` see to it.
     pub fn commit(self, until: Stamp) -> Committed {
-        let deadline = self.order.action.facts().deadline;
+        let deadline = self.order.deadline();
         Committed { incident: self.incident, order: self.order, deadline, until }
     }
+}
+
+fn order_goes_on(case: &Case<'_>) -> bool {
+    case.aim == Aim::Do && case.incident.goes_on()
 }
 
 /// The order's deadline was over before it was carried out; nothing was sent.

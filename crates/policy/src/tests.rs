@@ -31,7 +31,7 @@ fn runbook(mode: Mode) -> Runbook {
         fails: false,
         undo_fails: false,
     };
-    let step = Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None };
+    let step = Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None, only_while: None };
     let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(60), hold: Span::secs(5) };
     Runbook {
         name: "cure".to_owned(),

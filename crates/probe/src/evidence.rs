@@ -18,7 +18,7 @@ pub async fn capture(
     let Some(target) = inventory.get(&order.target) else {
         return vec![("target".to_owned(), Err(format!("{} is not in the inventory", order.target)))];
     };
-    match tokio::time::timeout(within, dispatch(looking, target, order, within)).await {
+    match tokio::time::timeout(within, dispatch(looking, inventory, target, order, within)).await {
         Ok(pieces) => pieces,
         Err(_) => {
             vec![("evidence".to_owned(), Err(format!("{} gave no answer within {}", target.id, humanize_duration(within))))]
@@ -26,11 +26,18 @@ pub async fn capture(
     }
 }
 
-async fn dispatch(looking: &Looking, target: &Target, order: &Order, within: Duration) -> Vec<(String, Result<Vec<u8>, String>)> {
+async fn dispatch(
+    looking: &Looking,
+    inventory: &Inventory,
+    target: &Target,
+    order: &Order,
+    within: Duration,
+) -> Vec<(String, Result<Vec<u8>, String>)> {
     match &order.action {
         Action::Postgres(PostgresAction::TerminateIdle(_)) => {
             crate::postgres::evidence::capture(looking, target, &order.selection, within).await
         }
+        Action::Docker(_) => crate::docker::evidence::capture(looking, inventory, target, &order.selection, within).await,
         Action::Rehearsal(_) => vec![("ledger".to_owned(), crate::rehearsal::content(target).await)],
     }
 }

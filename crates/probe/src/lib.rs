@@ -48,7 +48,7 @@ pub async fn look(
     deadline: Duration,
 ) -> Finding {
     let seen = if target.id.kind == probe.kind() {
-        let looked = tokio::time::timeout(deadline, dispatch(looking, inventory, target, probe, deadline)).await;
+        let looked = tokio::time::timeout(deadline, dispatch(looking, inventory, target, probe, now(), deadline)).await;
         looked.unwrap_or_else(|_| Err(format!("{} gave no answer within {}", target.id, humanize_duration(deadline))))
     } else {
         Err(format!("{probe} is for a {}, and {} is none", probe.kind().word(), target.id))
@@ -65,6 +65,7 @@ async fn dispatch(
     inventory: &Inventory,
     target: &Target,
     probe: &Probe,
+    now: Stamp,
     within: Duration,
 ) -> Result<Seen, String> {
     match probe {
@@ -75,8 +76,13 @@ async fn dispatch(
         Probe::Redis(RedisProbe::Memory) => redis::memory(looking, target, within).await,
         Probe::Rabbitmq(RabbitmqProbe::Answering) => rabbitmq::answering(looking, target, within).await,
         Probe::Queue(QueueProbe::Depth) => queue::depth(looking, inventory, target, within).await,
-        Probe::Docker(DockerProbe::Engine) => docker::engine(looking, target, within).await,
-        Probe::Docker(DockerProbe::Service) => docker::service(looking, inventory, target, within).await,
+        Probe::Queue(QueueProbe::Progress) => queue::progress(looking, inventory, target, within).await,
+        Probe::Docker(DockerProbe::Engine) => docker::engine::look(looking, target, within).await,
+        Probe::Docker(DockerProbe::Service) => docker::service::look(looking, inventory, target, now, within).await,
+        Probe::Docker(DockerProbe::Logs(logs)) => docker::logs::look(looking, inventory, target, logs, now, within).await,
+        Probe::Docker(DockerProbe::Stats) => docker::stats::look(looking, inventory, target, within).await,
+        Probe::Docker(DockerProbe::Top) => docker::top::look(looking, inventory, target, within).await,
+        Probe::Docker(DockerProbe::Inside(inside)) => docker::inside::look(looking, inventory, target, inside, within).await,
         Probe::Http(HttpProbe::Get) => http::get(looking, target, within).await,
         Probe::Prometheus(PrometheusProbe::Ready) => prometheus::ready(looking, target, within).await,
         Probe::Prometheus(PrometheusProbe::Query(query)) => prometheus::query(looking, target, query, within).await,

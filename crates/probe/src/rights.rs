@@ -17,6 +17,7 @@ pub async fn rights(looking: &Looking, target: &Target, action: &Action, within:
             Action::Postgres(PostgresAction::TerminateIdle(_)) => {
                 crate::postgres::rights::terminate_idle(looking, target, within).await
             }
+            Action::Docker(_) => Ok(()),
             Action::Rehearsal(_) => crate::rehearsal::rights(target).await,
         }
     };

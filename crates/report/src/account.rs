@@ -307,7 +307,7 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
     if ending.is_some_and(|how| how.wants_a_person()) {
         for attempt in incident.applied.iter().filter_map(|index| incident.attempts.get(*index)) {
             let facts = attempt.order.action.facts();
-            if facts.undo || facts.lasts {
+            if facts.undo || facts.has_an_end() {
                 todo.push(format!(
                     "Take back #{}, which is still in force: {}.",
                     attempt.number,

@@ -91,6 +91,7 @@ pub(crate) const fn sort(identity: &Identity) -> &'static str {
     match identity {
         Identity::Session { .. } => "session",
         Identity::Container { .. } => "container",
+        Identity::Clone { .. } => "clone",
         Identity::Rehearsal(_) => "effect",
     }
 }
@@ -109,7 +110,7 @@ pub(crate) fn exactly(identity: &Identity) -> String {
             format!("pid {pid} started {}{micros:03}Z", whole.trim_end_matches('Z'))
         }
         Identity::Container { id, started_at } => format!("container {} started {started_at}", id.get(..12).unwrap_or(id)),
-        Identity::Rehearsal(key) => key.clone(),
+        Identity::Clone { .. } | Identity::Rehearsal(_) => identity.to_string(),
     }
 }
 

@@ -2,6 +2,8 @@
 //! loops, privileges) read it instead of touching every place. Deliberately nothing here acts; the crate `action` does, and
 //! only with a committed permit.
 
+mod docker;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -10,11 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::target::Kind;
 use crate::time::Span;
 
+pub use docker::{DockerAction, Exec, Patience, Recreate, Restart, Scale, Start};
+
 /// A change to a target, as a runbook declares it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Action {
     /// Changes to PostgreSQL.
     Postgres(PostgresAction),
+    /// Changes to containers of a Compose service.
+    Docker(DockerAction),
     /// A line in a rehearsal's ledger; refused in default builds.
     Rehearsal(RehearsalAction),
 }
@@ -94,6 +100,17 @@ pub enum Destroys {
     Data,
 }
 
+/// Whether an effect stays in force and has an end of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lasts {
+    /// It is over as soon as it has landed; nothing is to be ended.
+    No,
+    /// Until the step's own condition comes true, or its longest time is over.
+    UntilCondition,
+    /// Until the remedy's verification has held: then what was kept in reserve is given up.
+    UntilProved,
+}
+
 /// What is always true of an action, whatever runbook uses it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Facts {
@@ -107,8 +124,12 @@ pub struct Facts {
     pub destroys: Destroys,
     /// It can be undone.
     pub undo: bool,
-    /// Its effect lasts and has an end of its own.
-    pub lasts: bool,
+    /// Whether its effect lasts and has an end of its own.
+    pub lasts: Lasts,
+    /// One order is for one thing, and the step is looked at and decided on again until nothing is left to do.
+    pub one_at_a_time: bool,
+    /// Half of it is worse than nothing: what landed only partly is taken back at once.
+    pub whole: bool,
     /// Whom it disturbs, in words for people.
     pub disturbs: &'static str,
     /// Alerts it may raise itself.
@@ -117,8 +138,17 @@ pub struct Facts {
     pub privilege: &'static str,
     /// One call, one deadline.
     pub deadline: Duration,
-    /// How long after the deadline an abandoned call may still land.
+    /// How long after the deadline an abandoned call may still land, and what landed may still take to be well.
     pub grace: Duration,
+    /// The same two for taking it back or ending it.
+    pub back: (Duration, Duration),
+}
+
+impl Facts {
+    /// Whether its effect has an end of its own.
+    pub fn has_an_end(&self) -> bool {
+        self.lasts != Lasts::No
+    }
 }
 
 impl Action {
@@ -131,25 +161,32 @@ impl Action {
                 selects_from: "postgres.sessions",
                 destroys: Destroys::Traces,
                 undo: false,
-                lasts: false,
+                lasts: Lasts::No,
+                one_at_a_time: false,
+                whole: false,
                 disturbs: "clients whose idle sessions are ended get error 57P01 on their next statement and connect again",
                 may_raise: &["BackendErrors", "LowSuccessRate"],
                 privilege: "pg_read_all_stats and pg_signal_backend, or EXECUTE on runbookd.terminate_idle_session",
                 deadline: Duration::from_secs(10),
                 grace: Duration::from_secs(5),
+                back: (Duration::from_secs(10), Duration::from_secs(5)),
             },
+            Action::Docker(docker) => docker.facts(),
             Action::Rehearsal(rehearsal) => Facts {
                 name: "rehearsal.effect",
                 kind: Kind::Rehearsal,
                 selects_from: "rehearsal.ledger",
                 destroys: if rehearsal.destroys_data { Destroys::Data } else { Destroys::Nothing },
                 undo: rehearsal.undo,
-                lasts: rehearsal.lasting,
+                lasts: if rehearsal.lasting { Lasts::UntilCondition } else { Lasts::No },
+                one_at_a_time: false,
+                whole: false,
                 disturbs: "nobody",
                 may_raise: &[],
                 privilege: "write access to the ledger",
                 deadline: Duration::from_secs(5),
                 grace: Duration::from_secs(2),
+                back: (Duration::from_secs(5), Duration::from_secs(2)),
             },
         }
     }
@@ -158,6 +195,7 @@ impl Action {
     pub fn cap(&self) -> u32 {
         match self {
             Action::Postgres(PostgresAction::TerminateIdle(terminate)) => terminate.at_most,
+            Action::Docker(docker) => docker.cap(),
             Action::Rehearsal(_) => 1,
         }
     }

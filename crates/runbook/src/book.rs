@@ -73,6 +73,9 @@ pub struct Step {
     pub until: Option<Condition>,
     /// For an effect that lasts: when it is ended at the latest.
     pub at_most_for: Option<Span>,
+    /// Permitted only while this is seen to hold, in two looks one after the other.
+    #[serde(default)]
+    pub only_while: Option<Condition>,
 }
 
 /// What proves that a remedy helped.

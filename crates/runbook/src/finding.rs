@@ -225,6 +225,20 @@ pub fn fields(probe: &str) -> &'static [Field] {
                 ]
             }
         }
+        "queue.progress" => {
+            const {
+                &[
+                    number("messages", "messages", "Ready and unacknowledged, at the last sample."),
+                    number("waiting_all_along", "messages", "The fewest there were at any sample."),
+                    number("acknowledged", "messages", "Acknowledged between the first and the last sample."),
+                    number("published", "messages", "Published between the first and the last sample."),
+                    number("samples", "samples", "How many samples the broker has of the last minute."),
+                    number("seconds", "seconds", "What time they span."),
+                    number("consumers", "consumers", "Consumers of the queue."),
+                    flag("stalled", "Messages were there all along and none was acknowledged."),
+                ]
+            }
+        }
         "docker.engine" => {
             const {
                 &[
@@ -245,6 +259,52 @@ pub fn fields(probe: &str) -> &'static [Field] {
                     number("exited", "containers", "Ones that have exited."),
                     number("restarts", "restarts", "The highest restart count."),
                     flag("oom_killed", "One was last killed for want of memory."),
+                    number("exit_code", "code", "The highest exit code of those that have exited; 0 where none has."),
+                    number("failing", "containers", "Unhealthy ones, and those that exited and nobody stopped."),
+                    number("clones", "containers", "Those that runbookd added and will take away."),
+                    number("stopped_by_person", "containers", "Exited ones that their restart policy would have started."),
+                    number("youngest_seconds", "seconds", "For how long the last one to start has run; unknown where none runs."),
+                ]
+            }
+        }
+        "docker.logs" => {
+            const {
+                &[
+                    number("lines", "lines", "Lines looked at, of all replicas."),
+                    number("matching", "lines", "Those that the pattern matches."),
+                    number("errors", "lines", "Those that name an error, a traceback or a fatal condition."),
+                    flag("cut", "There were more lines than were looked at."),
+                ]
+            }
+        }
+        "docker.stats" => {
+            const {
+                &[
+                    number("memory_bytes", "bytes", "The most memory a replica uses, without its page cache."),
+                    number("memory_ratio", "share", "The highest share of its own limit; unknown where one has no limit."),
+                    number("cpu_share", "share", "The highest share of its own CPU limit, or of the host without one."),
+                    number("sampled", "containers", "Replicas that were measured."),
+                ]
+            }
+        }
+        "docker.top" => {
+            const {
+                &[
+                    number("processes", "processes", "All of them."),
+                    number("stopped", "processes", "Stopped ones (state T)."),
+                    number("zombies", "processes", "Ones that nobody has reaped (state Z)."),
+                    number("blocked", "processes", "Ones in uninterruptible sleep (state D)."),
+                    number("largest_bytes", "bytes", "The largest resident set of one."),
+                ]
+            }
+        }
+        "docker.exec_look" => {
+            const {
+                &[
+                    flag("ok", "The command ran and found what it looks for."),
+                    number("exit_code", "code", "Its exit code."),
+                    number("used_ratio", "share", "For disk_free: how full the file system is."),
+                    number("free_bytes", "bytes", "For disk_free: what is left of it."),
                 ]
             }
         }

@@ -23,6 +23,15 @@ pub enum Identity {
         /// `State.StartedAt` as the Engine writes it.
         started_at: String,
     },
+    /// A container that does not exist yet: a clone of another, under the very name it will have.
+    Clone {
+        /// The full id of the container it is a clone of.
+        of: String,
+        /// Its name. Names are unique on an Engine, so a second one of the same name is refused by it.
+        name: String,
+        /// Its number within the service, as Compose counts.
+        number: u32,
+    },
     /// A key of a rehearsal's ledger.
     Rehearsal(String),
 }
@@ -32,6 +41,7 @@ impl fmt::Display for Identity {
         match self {
             Identity::Session { pid, .. } => write!(f, "pid {pid}"),
             Identity::Container { id, .. } => write!(f, "container {}", id.get(..12).unwrap_or(id)),
+            Identity::Clone { of, name, .. } => write!(f, "{name}, a clone of container {}", of.get(..12).unwrap_or(of)),
             Identity::Rehearsal(key) => f.write_str(key),
         }
     }

@@ -2,16 +2,21 @@
 //! sessions", an order says which. Choosing them, and judging by a look whether the order landed, are pure and stand here.
 //! Deliberately no authority: an order is only a wish until a permit carries it.
 
-use std::collections::BTreeMap;
+mod containers;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, IdleState, PostgresAction, TerminateIdle};
-use crate::condition::Value;
-use crate::finding::{Finding, Findings, Seen, Subject};
+use crate::action::{Action, DockerAction, PostgresAction};
+use crate::finding::{Finding, Findings, Seen};
 use crate::identity::{Identity, Selection};
-use crate::probe::{PostgresProbe, Probe, RehearsalProbe};
-use crate::target::TargetId;
+use crate::probe::{DockerProbe, PostgresProbe, Probe, RehearsalProbe};
+use crate::target::{Target, TargetId};
+
+pub use sessions::OWN_APPLICATION;
 
 /// What an order is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -61,90 +66,48 @@ pub enum NoSelection {
     Nothing(String),
 }
 
+/// What identities are chosen among, and what this incident did before.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// The look at the step's target that the action selects from; none where the runbook does not look at it.
+    pub finding: Option<&'a Finding>,
+    /// The step's target, as the inventory has it now.
+    pub target: &'a Target,
+    /// What this incident ordered at this step and what landed.
+    pub done: &'a BTreeSet<Identity>,
+    /// What it ordered at this step, landed or not.
+    pub tried: &'a BTreeSet<Identity>,
+}
+
 impl Action {
     /// Chooses concrete identities among what was seen.
     ///
     /// # Errors
     /// [`NoSelection`], with the reason: unseen is not the same as nothing.
-    pub fn select(&self, findings: &Findings) -> Result<Selection, NoSelection> {
+    pub fn select(&self, ground: &Ground<'_>) -> Result<Selection, NoSelection> {
         let from = self.facts().selects_from;
-        let finding = findings
-            .looks
-            .values()
-            .find(|finding| finding.probe == from)
-            .ok_or_else(|| NoSelection::Unseen(format!("the runbook does not look at {from}, which {self} selects from")))?;
+        let finding = ground.finding.ok_or_else(|| {
+            NoSelection::Unseen(format!("the runbook does not look at {} by {from}, which {self} selects from", ground.target.id))
+        })?;
         if let Seen::Unknown(why) = &finding.seen {
             return Err(NoSelection::Unseen(why.clone()));
         }
         match self {
-            Action::Postgres(PostgresAction::TerminateIdle(terminate)) => idle_sessions(terminate, finding),
+            Action::Postgres(PostgresAction::TerminateIdle(terminate)) => sessions::idle(terminate, finding),
+            Action::Docker(docker) => containers::select(docker, finding, ground),
             Action::Rehearsal(rehearsal) => {
                 Selection::of([Identity::Rehearsal(rehearsal.key.clone())]).map_err(|e| NoSelection::Nothing(e.to_string()))
             }
         }
     }
-}
 
-/// Application names of backup tools; their sessions are never ended.
-const BACKUPS: [&str; 7] = ["pg_dump", "pg_dumpall", "pg_basebackup", "pgbackrest", "barman", "wal-g", "pg_receivewal"];
-
-/// The application name under which runbookd itself connects.
-pub const OWN_APPLICATION: &str = "runbookd";
-
-/// Whether a session may be ended at all, whatever a runbook says.
-fn is_sacred(subject: &Subject) -> bool {
-    let text = |name: &str| match subject.attributes.get(name) {
-        Some(Value::Text(text)) => text.to_ascii_lowercase(),
-        _ => String::new(),
-    };
-    let application = text("application");
-    application.starts_with(OWN_APPLICATION)
-        || BACKUPS.iter().any(|name| application.starts_with(name))
-        || text("user").contains("backup")
-        || text("backend_type") != "client backend"
-        || !matches!(subject.attributes.get("replication"), Some(Value::Flag(false)))
-}
-
-fn is_excluded(subject: &Subject, never: &[String]) -> bool {
-    never.iter().any(|rule| {
-        let (attribute, wanted) = match rule.split_once(':') {
-            Some(("user", name)) => ("user", name),
-            Some(("application", name)) => ("application", name),
-            // `backup` and `replication` are covered by what is sacred; `check` refuses any other word.
-            _ => return false,
-        };
-        matches!(subject.attributes.get(attribute), Some(Value::Text(text)) if text == wanted)
-    })
-}
-
-fn idle_sessions(terminate: &TerminateIdle, finding: &Finding) -> Result<Selection, NoSelection> {
-    let seconds = |subject: &Subject| match subject.attributes.get("idle_seconds") {
-        Some(Value::Number(seconds)) if seconds.is_finite() => Some(*seconds),
-        _ => None,
-    };
-    let state = |subject: &Subject| match subject.attributes.get("state") {
-        Some(Value::Text(state)) if state == "idle" => Some(IdleState::Idle),
-        Some(Value::Text(state)) if state.starts_with("idle in transaction") => Some(IdleState::IdleInTransaction),
-        _ => None,
-    };
-    let mut idle: Vec<(f64, &Subject)> = finding
-        .subjects()
-        .iter()
-        .filter(|subject| state(subject).is_some_and(|state| terminate.states.contains(&state)))
-        .filter(|subject| !is_sacred(subject) && !is_excluded(subject, &terminate.never))
-        .filter_map(|subject| seconds(subject).map(|seconds| (seconds, subject)))
-        .filter(|(seconds, _)| *seconds >= terminate.idle_for.duration().as_secs_f64())
-        .collect();
-    idle.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.identity.cmp(&y.identity)));
-    let may_go = idle.len().saturating_sub(terminate.keep as usize).min(terminate.at_most as usize);
-    Selection::of(idle.iter().take(may_go).map(|(_, subject)| subject.identity.clone())).map_err(|_| {
-        NoSelection::Nothing(format!(
-            "{} sessions are idle for {} or longer and may be ended, and {} are to be kept",
-            idle.len(),
-            terminate.idle_for,
-            terminate.keep
-        ))
-    })
+    /// Why a person has to be asked about this selection whatever the mode, if so.
+    pub fn wants_a_person(&self, selection: &Selection, finding: &Finding) -> Option<String> {
+        match self {
+            Action::Docker(DockerAction::Start(_)) => containers::stopped_by_a_person(selection, finding),
+            _ => None,
+        }
+    }
 }
 
 impl Order {
@@ -154,8 +117,21 @@ impl Order {
             Action::Postgres(PostgresAction::TerminateIdle(_)) => {
                 Probe::Postgres(PostgresProbe::Alive(self.selection.iter().cloned().collect()))
             }
+            Action::Docker(_) => Probe::Docker(DockerProbe::Service),
             Action::Rehearsal(_) => Probe::Rehearsal(RehearsalProbe::Ledger),
         }
+    }
+
+    /// One call, one deadline: longer for the end of an effect that lets tasks finish than for its beginning.
+    pub fn deadline(&self) -> Duration {
+        let facts = self.action.facts();
+        if self.purpose == Purpose::Do { facts.deadline } else { facts.back.0 }
+    }
+
+    /// How long after the deadline an abandoned call may still land, and what landed may still take to be well.
+    pub fn grace(&self) -> Duration {
+        let facts = self.action.facts();
+        if self.purpose == Purpose::Do { facts.grace } else { facts.back.1 }
     }
 
     /// What that look says. *Not landed* here means "not there now"; the state machine lets it count only after the deadline.
@@ -176,6 +152,7 @@ impl Order {
                 }
                 None => Verdict::Unknowable("the number of sessions still there is unknown".to_owned()),
             },
+            Action::Docker(docker) => containers::verdict(docker, self, finding),
             Action::Rehearsal(rehearsal) => {
                 let there = finding.subjects().iter().any(|s| s.identity == Identity::Rehearsal(rehearsal.key.clone()));
                 match (self.purpose, there) {

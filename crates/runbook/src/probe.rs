@@ -70,6 +70,8 @@ pub enum RabbitmqProbe {
 pub enum QueueProbe {
     /// Ready, unacknowledged, consumers: the management API first, AMQP as second opinion.
     Depth,
+    /// Whether messages are being worked off: acknowledgements over the broker's own samples of the last minute.
+    Progress,
 }
 
 /// Looks at Docker.
@@ -79,6 +81,48 @@ pub enum DockerProbe {
     Engine,
     /// The replicas of a service.
     Service,
+    /// Lines of their logs, counted.
+    Logs(Logs),
+    /// Memory and CPU, each as a share of the limit; CPU from two samples.
+    Stats,
+    /// Processes, by state and size.
+    Top,
+    /// A read-only command from a list closed in code, run inside a replica.
+    Inside(Inside),
+}
+
+/// Parameters of `docker.logs`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// At most so many of the last lines of each replica; 500 where nothing is said, never more than 5000.
+    #[serde(default = "usual_tail")]
+    pub tail: u32,
+    /// Only lines of the last so long; 10m where nothing is said.
+    #[serde(default = "usual_since")]
+    pub since: Span,
+    /// A regular expression; lines that it matches are counted. Without it only lines are.
+    #[serde(default)]
+    pub pattern: Option<String>,
+}
+
+const fn usual_tail() -> u32 {
+    500
+}
+
+const fn usual_since() -> Span {
+    Span::secs(600)
+}
+
+/// Parameters of `docker.exec_look`: which command. Each is a fixed argument vector; nothing of it comes from a label.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Inside {
+    /// `df -P PATH`: how full the file system of an absolute path is, as the container sees it.
+    DiskFree(String),
+    /// Whether the broker that the container is configured with takes a connection from inside: the address in the named
+    /// environment variable (`BROKER_URL`, `CELERY_BROKER_URL`).
+    BrokerReachable(String),
 }
 
 /// Looks at an HTTP endpoint.
@@ -124,7 +168,12 @@ impl Probe {
             Probe::Rabbitmq(RabbitmqProbe::Answering) => "rabbitmq.answering",
             Probe::Queue(QueueProbe::Depth) => "queue.depth",
             Probe::Docker(DockerProbe::Engine) => "docker.engine",
+            Probe::Queue(QueueProbe::Progress) => "queue.progress",
             Probe::Docker(DockerProbe::Service) => "docker.service",
+            Probe::Docker(DockerProbe::Logs(_)) => "docker.logs",
+            Probe::Docker(DockerProbe::Stats) => "docker.stats",
+            Probe::Docker(DockerProbe::Top) => "docker.top",
+            Probe::Docker(DockerProbe::Inside(_)) => "docker.exec_look",
             Probe::Http(HttpProbe::Get) => "http.get",
             Probe::Prometheus(PrometheusProbe::Ready) => "prometheus.ready",
             Probe::Prometheus(PrometheusProbe::Query(_)) => "prometheus.query",
@@ -140,7 +189,7 @@ impl Probe {
             Probe::Rabbitmq(_) => Kind::Rabbitmq,
             Probe::Queue(_) => Kind::Queue,
             Probe::Docker(DockerProbe::Engine) => Kind::Engine,
-            Probe::Docker(DockerProbe::Service) => Kind::Service,
+            Probe::Docker(_) => Kind::Service,
             Probe::Http(_) => Kind::Http,
             Probe::Prometheus(_) => Kind::Prometheus,
             Probe::Rehearsal(_) => Kind::Rehearsal,

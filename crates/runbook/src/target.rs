@@ -180,6 +180,38 @@ pub enum TerminateBy {
     Function,
 }
 
+/// What a client of an Engine proves itself with, and what it checks the Engine by: paths of PEM files, read at each connect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineTls {
+    /// The authority that signed the proxy's certificate.
+    pub ca: String,
+    /// Our certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// What a Compose service says of itself beyond its labels.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Scope {
+    /// How many replicas it usually has.
+    pub replicas: u32,
+    /// How many it may ever have, clones included.
+    pub at_most: u32,
+    /// The file that its environment comes from, where runbookd may change settings in it.
+    pub env_file: Option<String>,
+    /// Commands that may be run inside, by name: argument vectors, no shell.
+    pub commands: BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Scope {
+    /// One replica, never more, no file, no commands.
+    fn default() -> Self {
+        Self { replicas: 1, at_most: 1, env_file: None, commands: BTreeMap::new() }
+    }
+}
+
 /// Where a target is and how to get in. One variant per kind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Place {
@@ -243,13 +275,22 @@ pub enum Place {
         project: String,
         /// The service within the project.
         service: String,
+        /// What it says of itself beyond its labels.
+        #[serde(default)]
+        scope: Scope,
     },
     /// A Docker Engine.
     Engine {
-        /// `unix:///path` or `http://host:port` for looking (a filtering proxy is advised).
+        /// `unix:///path`, `http://host:port` or `https://host:port` for looking (a filtering proxy is advised).
         look: String,
+        /// The same for looking inside containers by running a command from a closed list.
+        #[serde(default)]
+        inside: Option<String>,
         /// The same for acting.
         act: Option<String>,
+        /// Client certificates, for `https`.
+        #[serde(default)]
+        tls: Option<EngineTls>,
     },
     /// An HTTP endpoint.
     Http {

@@ -37,8 +37,9 @@ async fn an_engine_and_its_services_are_seen_by_their_labels() {
     containers.1.push(run(&[xtask::engine::TINY]));
     containers.1.push(run(&["--health-cmd", "exit 1", "--health-interval", "1s", "--health-retries", "1", xtask::engine::TINY]));
     containers.1.push(run(&[xtask::engine::TINY, "false"]));
-    let place = |look: String| Place::Engine { look, act: None };
-    let worker = Place::Service { engine: "engine/main".parse().unwrap(), project, service: "worker".into() };
+    let place = |look: String| Place::Engine { look, inside: None, act: None, tls: None };
+    let worker =
+        Place::Service { engine: "engine/main".parse().unwrap(), project, service: "worker".into(), scope: Default::default() };
     let (inventory, connections) =
         listed([target("engine/main", place(engine.host())), target("service/worker", worker.clone())]);
     let finding = look(&connections, &inventory, "engine/main", Probe::Docker(DockerProbe::Engine)).await;

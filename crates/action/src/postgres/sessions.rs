@@ -157,7 +157,7 @@ async fn signal(
 fn arrays(selection: &Selection) -> Result<(Vec<i32>, Vec<DateTime<Utc>>), PostgresError> {
     let parts = selection.iter().map(|identity| match identity {
         Identity::Session { pid, backend_start } => DateTime::from_timestamp_micros(*backend_start).map(|start| (*pid, start)),
-        Identity::Container { .. } | Identity::Rehearsal(_) => None,
+        Identity::Container { .. } | Identity::Clone { .. } | Identity::Rehearsal(_) => None,
     });
     parts.collect::<Option<_>>().ok_or_else(|| {
         PostgresError::new(PostgresTrouble::Unasked, "nothing was done: the order names something that is no session")

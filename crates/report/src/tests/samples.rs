@@ -54,7 +54,7 @@ fn remedy(name: &str, at_most: u32) -> Remedy {
         name: name.into(),
         when: None,
         mode: None,
-        steps: vec![Step { action: close_idle(at_most), target: None, until: None, at_most_for: None }],
+        steps: vec![Step { action: close_idle(at_most), target: None, until: None, at_most_for: None, only_while: None }],
         verify: Verify {
             until: Condition::parse("sessions.used_ratio < 0.7").unwrap(),
             within: Span::secs(60),
@@ -252,7 +252,7 @@ fn rehearsal(words: &str, lasting: bool) -> Sample {
         let action =
             RehearsalAction { key: key.into(), undo: !lasting, lasting, destroys_data: false, fails: false, undo_fails: false };
         let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
-        Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None }
+        Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None, only_while: None }
     };
     let mut runbook = Runbook::clone(&runbook(words));
     runbook.name = format!("rehearsal{words}");

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::action::Action;
 use crate::alert::AlertStatus;
 use crate::book::Runbook;
+use crate::finding::Findings;
 use crate::incident::event::{Answer, Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Grant, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::incident::{Attempt, Failing, Grant, Incident, IncidentId, JoinedAlert, StepRef};
 use crate::order::{Order, Purpose, Verdict};
 use crate::time::Stamp;
 
@@ -47,6 +49,8 @@ impl Incident {
             applied: Vec::new(),
             attempts: Vec::new(),
             captured: BTreeMap::new(),
+            captured_back: None,
+            failing: None,
             skipped: BTreeSet::new(),
             grant: None,
             unseen_since: None,
@@ -109,7 +113,9 @@ impl Incident {
                     if aim == Aim::Do {
                         // Evidence is of what was seen then; another look may choose others, which it does not cover.
                         self.captured.remove(&self.at);
+                        self.failing = self.seen_failing(at, findings);
                     }
+                    self.captured_back = None;
                     self.stage = Stage::Deciding { aim, findings: findings.clone() };
                     Ok(())
                 }
@@ -159,8 +165,11 @@ impl Incident {
                 Ok(())
             }
             Event::EvidenceCaptured { at: step, captured } => {
-                self.deciding_to(Aim::Do)?;
-                self.captured.insert(*step, captured.clone());
+                if self.deciding()? == Aim::Do {
+                    self.captured.insert(*step, captured.clone());
+                } else {
+                    self.captured_back = Some(captured.clone());
+                }
                 Ok(())
             }
             Event::ActionStarted { order, deadline, settles_from, .. } => self.started(at, order, *deadline, *settles_from),
@@ -198,6 +207,29 @@ impl Incident {
                 _ => Err("it closes only as it was ending".to_owned()),
             },
         }
+    }
+
+    // Whether the step that is next was seen to be needed, this time as the last: its own condition, or a failing replica.
+    fn seen_failing(&self, at: Stamp, findings: &Findings) -> Option<Failing> {
+        let step = self.step()?;
+        let restart = match &step.action {
+            Action::Docker(docker) => docker.restart().is_some(),
+            _ => false,
+        };
+        let failing = match &step.only_while {
+            Some(condition) => condition.evaluate(findings).holds(),
+            None if restart => {
+                let target = step.target.as_ref().unwrap_or(&self.target);
+                let seen = self.seen_at(findings, step.action.facts().selects_from, target);
+                seen.is_some_and(|finding| finding.number("failing").is_some_and(|failing| failing > 0.0))
+            }
+            None => false,
+        };
+        let before = self.failing.filter(|before| at.since(before.latest) <= FAILING_APART);
+        failing.then(|| match before {
+            Some(before) => Failing { latest: at, looks: before.looks.saturating_add(1), ..before },
+            None => Failing { since: at, latest: at, looks: 1 },
+        })
     }
 
     // Waiting → Looking when what it waits for no longer matters: the alerts are over, or a person stopped it.
@@ -311,16 +343,28 @@ impl Incident {
         let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
         let index = self.attempts.len().checked_sub(1).ok_or("no order was started")?;
         let attempt = self.attempts.last_mut().ok_or("no order was started")?;
-        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from {
+        // A call that was refused before anything was sent cannot land later.
+        let never_sent = matches!((&attempt.reply, verdict), (Some(Reply::Refused(_)), Verdict::NotLanded(_)));
+        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from && !never_sent {
             return Err("the call may still land, so nothing but *landed* can be concluded yet".to_owned());
         }
         attempt.verdict = Some(verdict.clone());
-        let (purpose, name) = (attempt.order.purpose, attempt.order.action.facts().name);
+        let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
+        let name = facts.name;
         match (purpose, verdict) {
             (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed cannot be known: {why}")),
+            (Purpose::Do, Verdict::Partly(why)) if facts.whole => {
+                self.applied.push(index);
+                self.unwind(&format!("{name} landed only partly: {why}"));
+            }
+            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) if facts.one_at_a_time => {
+                self.applied.push(index);
+                self.stage = Stage::Looking(Aim::Do);
+            }
             (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) => {
                 self.applied.push(index);
                 self.at.step += 1;
+                self.failing = None;
                 let more = self.step().is_some();
                 self.stage = if more { Stage::Looking(Aim::Do) } else { Stage::Verifying { since: at } };
             }
@@ -360,7 +404,12 @@ impl Incident {
     fn may_decide_again(&self) -> bool {
         let Some(last) = self.attempts.last() else { return false };
         let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        let same = |attempt: &&Attempt| attempt.at == last.at && attempt.order.purpose == last.order.purpose;
+        let same = |attempt: &&Attempt| {
+            // Of a step that goes from one thing to the next, each has its own tries.
+            attempt.at == last.at && attempt.order.purpose == last.order.purpose && {
+                !attempt.order.action.facts().one_at_a_time || attempt.order.selection == last.order.selection
+            }
+        };
         let tries = self.attempts.iter().filter(same).count();
         unanswered && tries < 2
     }
@@ -396,6 +445,7 @@ impl Incident {
 
     fn climb(&mut self, why: &str) {
         self.applied.clear();
+        self.failing = None;
         self.grant = None;
         self.at = StepRef { rung: self.at.rung + 1, step: 0 };
         if self.remedy().is_some() {
@@ -422,6 +472,9 @@ impl Incident {
         self.alerts.values().any(|alert| alert.status == AlertStatus::Firing)
     }
 }
+
+/// Two looks further apart than this are not one after the other: nobody knows what was in between.
+const FAILING_APART: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How often ending a lasting effect is tried, each time after a fresh look, before a person is called.
 const ENDS_TRIED: usize = 3;

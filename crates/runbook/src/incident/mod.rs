@@ -24,7 +24,9 @@ pub use stage::{Aim, How, Stage};
 
 use crate::alert::{AlertStatus, Fingerprint};
 use crate::book::{Remedy, Runbook, Step};
-use crate::order::{Order, Verdict};
+use crate::finding::{Finding, Findings};
+use crate::identity::Identity;
+use crate::order::{Order, Purpose, Verdict};
 use crate::target::TargetId;
 use crate::time::Stamp;
 
@@ -88,6 +90,17 @@ pub struct StepRef {
     pub step: usize,
 }
 
+/// A target seen failing, look after look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failing {
+    /// The first of these looks.
+    pub since: Stamp,
+    /// The latest of them.
+    pub latest: Stamp,
+    /// How many; one alone may be a moment's trouble.
+    pub looks: u32,
+}
+
 /// What a person agreed to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Grant {
@@ -130,6 +143,10 @@ pub struct Incident {
     pub captured: BTreeMap<StepRef, Captured>,
     /// Rungs that a person said no to or that did not apply.
     pub skipped: BTreeSet<usize>,
+    /// Evidence of what taking back or ending would destroy, for what is taken back next.
+    pub captured_back: Option<Captured>,
+    /// Since when, without a break, the step that is next was seen to be needed by what its target is like.
+    pub failing: Option<Failing>,
     /// A person's agreement that is not yet used.
     pub grant: Option<Grant>,
     /// Since when looks could not see, without a break.
@@ -170,6 +187,47 @@ impl Incident {
         }
     }
 
+    /// What the look at this target that an action selects from saw.
+    pub fn seen_at<'a>(&self, findings: &'a Findings, probe: &str, target: &TargetId) -> Option<&'a Finding> {
+        let looks = self.runbook.look.iter();
+        let named =
+            looks.filter(|(_, look)| look.probe.name() == probe && look.target.as_ref().unwrap_or(&self.target) == target);
+        named.map(|(name, _)| name).find_map(|name| findings.looks.get(name))
+    }
+
+    /// What was ordered at the step that is next: what landed of it, and all of it.
+    pub fn ordered_here(&self) -> (BTreeSet<Identity>, BTreeSet<Identity>) {
+        let (mut done, mut tried) = (BTreeSet::new(), BTreeSet::new());
+        for attempt in self.attempts.iter().filter(|attempt| attempt.at == self.at && attempt.order.purpose == Purpose::Do) {
+            tried.extend(attempt.order.selection.iter().cloned());
+            if matches!(attempt.verdict, Some(Verdict::Landed(_) | Verdict::Partly(_))) {
+                done.extend(attempt.order.selection.iter().cloned());
+            }
+        }
+        (done, tried)
+    }
+
+    /// Whether the step that is next goes on with what it has begun: one replica after another.
+    pub fn goes_on(&self) -> bool {
+        self.step().is_some_and(|step| step.action.facts().one_at_a_time)
+            && self.applied.iter().filter_map(|index| self.attempts.get(*index)).any(|attempt| attempt.at == self.at)
+    }
+
+    /// Every target that the remedy touches, its own first: they are held together from its first step, so that two
+    /// incidents never each hold what the other waits for.
+    pub fn remedy_touches(&self) -> Vec<TargetId> {
+        let mut touched = vec![self.target.clone()];
+        let steps = self.remedy().map_or(&[][..], |remedy| &remedy.steps);
+        let taken_back =
+            [Aim::Undo, Aim::End].into_iter().filter_map(|aim| self.to_take_back(aim)).map(|a| a.order.target.clone());
+        for target in steps.iter().filter_map(|step| step.target.clone()).chain(taken_back) {
+            if !touched.contains(&target) {
+                touched.push(target);
+            }
+        }
+        touched
+    }
+
     /// The latest attempt.
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
@@ -181,8 +239,8 @@ impl Incident {
             let facts = attempt.order.action.facts();
             match aim {
                 Aim::Do => false,
-                Aim::Undo => facts.undo || facts.lasts,
-                Aim::End => facts.lasts,
+                Aim::Undo => facts.undo || facts.has_an_end(),
+                Aim::End => facts.has_an_end(),
             }
         };
         self.applied.iter().rev().filter_map(|index| self.attempts.get(*index)).find(wanted)

@@ -10,7 +10,6 @@ use runbook::book::{Configuration, Runbook};
 use runbook::finding::Findings;
 use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
 use runbook::order::{Order, Verdict};
-use runbook::target::TargetId;
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +104,7 @@ impl<W: World> Engine<W> {
         let now = self.world.now();
         let incident = &claim.incident;
         let Stage::Waiting { on, .. } = &incident.stage else { return Ok(None) };
-        let targets = touched(claim);
+        let targets = incident.remedy_touches();
         Ok(match on {
             // A pause or a hold ends when it ends, not by the hour: a weekend's pause is one event and not a hundred thousand.
             Waiting::Held { .. } => {
@@ -147,7 +146,7 @@ impl<W: World> Engine<W> {
     ) -> anyhow::Result<Ruling> {
         let incident = &claim.incident;
         let now = self.world.now();
-        let targets = touched(claim);
+        let targets = incident.remedy_touches();
         let rules = configuration.runbooks.get(&incident.runbook.name).unwrap_or(&incident.runbook);
         let past = self.journal.past(&rules.name, &targets, longest_window(rules), incident.id, now).await?;
         let pause = self.journal.pause_for(&rules.name, &targets, now).await?;
@@ -270,21 +269,6 @@ fn is_a_decision(event: &Event) -> bool {
 
 /// More changes from outside than this between two appends is a fault of its own.
 const CONFLICTS_BORNE: usize = 16;
-
-/// The targets that the next step touches: the incident's own first, because limits go by it.
-fn touched(claim: &Claim) -> Vec<TargetId> {
-    let incident = &claim.incident;
-    let mut targets = vec![incident.target.clone()];
-    let step = incident.step().and_then(|step| step.target.clone());
-    let taken_back =
-        [Aim::Undo, Aim::End].into_iter().filter_map(|aim| incident.to_take_back(aim)).map(|a| a.order.target.clone());
-    for target in step.into_iter().chain(taken_back) {
-        if !targets.contains(&target) {
-            targets.push(target);
-        }
-    }
-    targets
-}
 
 /// The longest stretch of the past that a runbook's limits go by.
 fn longest_window(rules: &Runbook) -> Duration {

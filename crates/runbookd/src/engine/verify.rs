@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use journal::Claim;
+use runbook::action::Lasts;
 use runbook::condition::Truth;
 use runbook::finding::Findings;
 use runbook::incident::{Aim, Event};
@@ -77,7 +78,7 @@ impl<W: World> Engine<W> {
         let now = self.world.now();
         let lasting = incident.applied.iter().filter_map(|index| incident.attempts.get(*index));
         let mut all_over = true;
-        for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts) {
+        for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition) {
             let step = incident.runbook.remedies.get(attempt.at.rung).and_then(|remedy| remedy.steps.get(attempt.at.step));
             let Some(step) = step else { continue };
             if let Some(longest) = step.at_most_for

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use runbook::action::{Action, Destroys, Facts, PostgresAction, TerminateIdle};
+use runbook::action::{Action, Destroys, DockerAction, Facts, Lasts, PostgresAction, TerminateIdle};
 use runbook::book::{Mode, Remedy, Step, Verify};
 use runbook::target::{Kind, Place, TargetId};
 use runbook::text::inert;
@@ -78,6 +78,7 @@ impl Ground<'_> {
                 self.document.complain(written.steps.at(), "this remedy does nothing", "add a step, or remove the remedy");
             }
             let all: Vec<Option<Step>> = steps.iter().map(|step| self.step(step)).collect();
+            self.order_of(steps, &all);
             all.into_iter().collect::<Option<Vec<Step>>>()
         });
         let verify = match need(self.document, placed.at(), &written.verify, "verify") {
@@ -89,6 +90,19 @@ impl Ground<'_> {
             None => None,
         };
         Some(Remedy { name: name?.to_owned(), when, mode: may(&written.mode).copied(), steps: steps?, verify: verify? })
+    }
+
+    /// A step that goes from replica to replica ends its remedy, and leaves as many healthy as it says.
+    fn order_of(&self, placed: &[Placed<Raw>], steps: &[Option<Step>]) {
+        for (number, (at, step)) in placed.iter().zip(steps).enumerate() {
+            let Some(step) = step else { continue };
+            if step.action.facts().one_at_a_time && number + 1 < placed.len() {
+                let message =
+                    format!("`{}` goes from one replica to the next, so nothing can come after it in a remedy", step.action);
+                self.document.complain(at.at(), message, "make what follows a remedy of its own");
+            }
+            self.min_healthy(at.at(), step, steps.get(..number).unwrap_or_default());
+        }
     }
 
     fn verify(&self, placed: &Placed<WrittenVerify>, written: &WrittenVerify) -> Option<Verify> {
@@ -110,12 +124,13 @@ impl Ground<'_> {
         let Raw(node) = placed.get()?;
         let written: Option<WrittenAction> = Reader::new(self.document, *node).aside(&STEP_KEYS).read();
         let keys: Option<WrittenStepKeys> = common(self.document, *node);
-        let keys = keys.unwrap_or(WrittenStepKeys { target: None, until: None, at_most_for: None });
+        let keys = keys.unwrap_or(WrittenStepKeys { target: None, until: None, at_most_for: None, only_while: None });
         let until = keys.until.as_ref().map(|until| condition(self.document, until, self.fields()));
+        let only_while = keys.only_while.as_ref().map(|only_while| condition(self.document, only_while, self.fields()));
         let target = target(self.document, self.targets, &keys.target);
-        let action = self.action(placed.at(), written?)?;
-        let facts = action.facts();
         let on = target.as_ref().ok().map(|target| target.as_ref().or(self.own));
+        let action = self.action(placed.at(), written?, on.flatten())?;
+        let facts = action.facts();
         let kind = match &target {
             Ok(Some(id)) => Some(id.kind),
             Ok(None) => self.own_kind,
@@ -135,28 +150,25 @@ impl Ground<'_> {
             Some(until) => Some(until?),
             None => None,
         };
-        Some(Step { action, target: target.ok()?, until, at_most_for: may(&keys.at_most_for).copied() })
+        let only_while = match only_while {
+            Some(only_while) => Some(only_while?),
+            None => None,
+        };
+        Some(Step { action, target: target.ok()?, until, at_most_for: may(&keys.at_most_for).copied(), only_while })
     }
 
     /// What an action may touch is chosen among what a look saw, so the look must be there and must look at the same thing.
     fn selects(&self, at: &Bytes, facts: &Facts, on: Option<&TargetId>) {
         let from = facts.selects_from;
-        let mut looks = self.looks.looks.iter().filter(|(_, look)| look.probe.name() == from);
-        match looks.next() {
-            // A look that could not be read may have been the one.
-            None if !self.fields().broken.is_empty() => {}
-            None => self.document.complain(
-                at.clone(),
-                format!("`{}` chooses among what `{from}` sees, and this runbook does not look at that", facts.name),
-                format!("add a look with `{from}`"),
-            ),
-            Some((name, look)) => {
-                let seen = look.target.as_ref().or(self.own);
-                if seen != on {
-                    let message = format!("`{}` would choose among what the look `{name}` sees at another target", facts.name);
-                    self.document.complain(at.clone(), message, "point the look and the step at the same target");
-                }
-            }
+        let mut looks = self.looks.looks.values().filter(|look| look.probe.name() == from).peekable();
+        // A look that could not be read may have been the one.
+        if looks.peek().is_none() && self.fields().broken.is_empty() {
+            let message = format!("`{}` chooses among what `{from}` sees, and this runbook does not look at that", facts.name);
+            self.document.complain(at.clone(), message, format!("add a look with `{from}`"));
+        } else if looks.peek().is_some() && !looks.any(|look| look.target.as_ref().or(self.own) == on) {
+            let message =
+                format!("`{}` chooses among what `{from}` sees, and this runbook looks at that only elsewhere", facts.name);
+            self.document.complain(at.clone(), message, "add such a look at the step's own target");
         }
     }
 
@@ -167,7 +179,7 @@ impl Ground<'_> {
             ("at_most_for", keys.at_most_for.as_ref().map(Placed::at), "a duration"),
         ];
         for (key, written, what) in ends {
-            match (facts.lasts, written) {
+            match (facts.lasts == Lasts::UntilCondition, written) {
                 (true, None) => self.document.complain(
                     at.clone(),
                     format!("the effect of `{}` lasts, and nothing says when it ends: `{key}` is missing", facts.name),
@@ -185,8 +197,13 @@ impl Ground<'_> {
 
     fn can_act(&self, at: Bytes, facts: &Facts, id: &TargetId) {
         let Some(target) = self.targets.inventory.get(id) else { return };
+        // A service is acted on over its Engine.
+        let place = match &target.place {
+            Place::Service { engine, .. } => self.targets.inventory.get(engine).map_or(&target.place, |engine| &engine.place),
+            own => own,
+        };
         let refused = matches!(
-            target.place,
+            place,
             Place::Postgres { act: None, .. } | Place::Rabbitmq { act: None, .. } | Place::Engine { act: None, .. }
         );
         if refused {
@@ -200,9 +217,21 @@ impl Ground<'_> {
         }
     }
 
-    fn action(&self, at: Bytes, written: WrittenAction) -> Option<Action> {
+    fn action(&self, at: Bytes, written: WrittenAction, on: Option<&TargetId>) -> Option<Action> {
         match written {
             WrittenAction::TerminateIdle(written) => self.terminate_idle(at, &written),
+            WrittenAction::DockerRestart(written) => {
+                self.restart(at, &written, on).map(DockerAction::Restart).map(Action::Docker)
+            }
+            WrittenAction::DockerRollingRestart(written) => {
+                self.restart(at, &written, on).map(DockerAction::RollingRestart).map(Action::Docker)
+            }
+            WrittenAction::DockerScale(written) => self.scale(at, &written, on).map(DockerAction::Scale).map(Action::Docker),
+            WrittenAction::DockerRecreate(written) => {
+                self.recreate(at, &written, on).map(DockerAction::Recreate).map(Action::Docker)
+            }
+            WrittenAction::DockerStart(written) => Some(Action::Docker(self.start(&written))),
+            WrittenAction::DockerExec(written) => self.exec(at, &written, on).map(DockerAction::Exec).map(Action::Docker),
             WrittenAction::Rehearsal(_) if !cfg!(feature = "rehearsal") => {
                 self.document.complain(at, "`rehearsal.effect` is for rehearsals only, and this build has none", "remove it");
                 None

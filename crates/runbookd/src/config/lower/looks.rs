@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use runbook::book::Look;
 use runbook::finding::fields;
 use runbook::probe::{
-    DockerProbe, HttpProbe, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
+    DockerProbe, HttpProbe, Inside, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
 };
 use runbook::target::{Kind, TargetId};
 use runbook::text::inert;
 
 use super::conditions::Fields;
+use super::may;
 use super::targets::Targets;
-use crate::config::written::steps::{LOOK_KEYS, WrittenLookKeys, WrittenProbe};
+use crate::config::written::steps::{LOOK_KEYS, WrittenInside, WrittenLookKeys, WrittenProbe};
 use crate::config::yaml::{Bytes, Document, Entries, NodeId, Placed, Raw, Reader};
 
 /// The looks of one runbook.
@@ -88,7 +89,7 @@ fn look(document: &Document, all: &Targets, own: Option<Kind>, value: &Placed<Ra
     let written: Option<WrittenProbe> = Reader::new(document, *node).aside(&LOOK_KEYS).read();
     let keys: Option<WrittenLookKeys> = common(document, *node);
     let target = target(document, all, &keys.and_then(|keys| keys.target));
-    let probe = probe(written?);
+    let probe = probe(document, value.at(), written?)?;
     let kind = match &target {
         Ok(Some(id)) => Some(id.kind),
         Ok(None) => own,
@@ -104,6 +105,19 @@ fn look(document: &Document, all: &Targets, own: Option<Kind>, value: &Placed<Ra
         && query.expr.trim().is_empty()
     {
         document.complain(value.at(), "the query is empty", "write an expression of PromQL with a single value");
+    }
+    if let Probe::Docker(DockerProbe::Logs(logs)) = &probe {
+        let pattern = logs.pattern.as_deref().map(regex::Regex::new);
+        if let Some(Err(error)) = pattern {
+            document.complain(
+                value.at(),
+                format!("the pattern is no regular expression: {error}"),
+                "see the syntax of the regex crate",
+            );
+        }
+        if logs.tail == 0 || logs.tail > 5000 {
+            document.complain(value.at(), format!("{} lines cannot be looked at", logs.tail), "write a `tail` from 1 to 5000");
+        }
     }
     if probe.kind() == Kind::Rehearsal && !cfg!(feature = "rehearsal") {
         document.complain(value.at(), format!("`{probe}` is for rehearsals only, and this build has none"), "remove it");
@@ -126,8 +140,8 @@ pub fn fits(document: &Document, at: Bytes, name: &str, wanted: Kind, found: Opt
     }
 }
 
-fn probe(written: WrittenProbe) -> Probe {
-    match written {
+fn probe(document: &Document, at: Bytes, written: WrittenProbe) -> Option<Probe> {
+    Some(match written {
         WrittenProbe::PostgresAnswering(_) => Probe::Postgres(PostgresProbe::Answering),
         WrittenProbe::PostgresSessions(sessions) => Probe::Postgres(PostgresProbe::Sessions(sessions)),
         WrittenProbe::RedisAnswering(_) => Probe::Redis(RedisProbe::Answering),
@@ -136,9 +150,49 @@ fn probe(written: WrittenProbe) -> Probe {
         WrittenProbe::QueueDepth(_) => Probe::Queue(QueueProbe::Depth),
         WrittenProbe::DockerEngine(_) => Probe::Docker(DockerProbe::Engine),
         WrittenProbe::DockerService(_) => Probe::Docker(DockerProbe::Service),
+        WrittenProbe::QueueProgress(_) => Probe::Queue(QueueProbe::Progress),
+        WrittenProbe::DockerLogs(logs) => Probe::Docker(DockerProbe::Logs(logs)),
+        WrittenProbe::DockerStats(_) => Probe::Docker(DockerProbe::Stats),
+        WrittenProbe::DockerTop(_) => Probe::Docker(DockerProbe::Top),
+        WrittenProbe::DockerInside(written) => Probe::Docker(DockerProbe::Inside(inside(document, at, &written)?)),
         WrittenProbe::HttpGet(_) => Probe::Http(HttpProbe::Get),
         WrittenProbe::PrometheusReady(_) => Probe::Prometheus(PrometheusProbe::Ready),
         WrittenProbe::PrometheusQuery(query) => Probe::Prometheus(PrometheusProbe::Query(query)),
         WrittenProbe::RehearsalLedger(_) => Probe::Rehearsal(RehearsalProbe::Ledger),
+    })
+}
+
+fn inside(document: &Document, at: Bytes, written: &WrittenInside) -> Option<Inside> {
+    match (may(&written.disk_free), may(&written.broker_reachable)) {
+        (Some(path), None) if path.starts_with('/') && !path.chars().any(char::is_control) => {
+            Some(Inside::DiskFree(path.clone()))
+        }
+        (Some(_), None) => {
+            document.complain(
+                at,
+                "the path is not absolute",
+                "write it as the container sees it, as in /var/lib/postgresql/data",
+            );
+            None
+        }
+        (None, Some(name)) if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+            Some(Inside::BrokerReachable(name.clone()))
+        }
+        (None, Some(_)) => {
+            document.complain(
+                at,
+                "this names no environment variable",
+                "write the one with the broker's address, as in BROKER_URL",
+            );
+            None
+        }
+        _ => {
+            document.complain(
+                at,
+                "a look inside is exactly one of disk_free and broker_reachable",
+                "name one; two looks can be declared",
+            );
+            None
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! part from being looked at. Deliberately pure: files were read before, and nothing is asked of the world.
 
 pub mod conditions;
+mod containers;
 pub mod daemon;
 pub mod ladder;
 pub mod looks;

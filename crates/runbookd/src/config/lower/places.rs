@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use runbook::target::{Kind, Login, Place, TargetId};
+use runbook::target::{EngineTls, Kind, Login, Place, Scope, TargetId};
 use runbook::text::inert;
 
 use super::targets::Targets;
 use super::{http_url, may, need, need_text, path_from, secrets, user_in_address};
 use crate::config::written::WrittenLogin;
 use crate::config::written::targets::{
-    TRAIT_KEYS, WrittenEngine, WrittenHttp, WrittenPostgres, WrittenPrometheus, WrittenQueue, WrittenRabbitmq, WrittenRedis,
-    WrittenRehearsal, WrittenService,
+    TRAIT_KEYS, WrittenEngine, WrittenEngineTls, WrittenHttp, WrittenPostgres, WrittenPrometheus, WrittenQueue, WrittenRabbitmq,
+    WrittenRedis, WrittenRehearsal, WrittenService,
 };
 use crate::config::yaml::{Bytes, Document, NodeId, Placed, Reader};
 
@@ -153,7 +153,39 @@ impl Entry<'_> {
         let engine = self.other(&written.engine, "engine", Kind::Engine);
         let project = self.text(&written.project, "project");
         let service = may(&written.service).unwrap_or(&self.id.name).clone();
-        Some(Place::Service { engine: engine?, project: project?, service })
+        let scope = self.scope(written);
+        Some(Place::Service { engine: engine?, project: project?, service, scope: scope? })
+    }
+
+    fn scope(&self, written: &WrittenService) -> Option<Scope> {
+        let replicas = may(&written.replicas).copied().unwrap_or(1);
+        let at_most = may(&written.at_most).copied().unwrap_or(replicas);
+        if let Some(placed) = &written.at_most
+            && at_most < replicas
+        {
+            let message = format!("at most {at_most} is fewer than the {replicas} it usually has");
+            self.document.complain(placed.at(), message, "write a larger number, or leave `at_most` away");
+        }
+        let env_file = match &written.env_file {
+            None => None,
+            Some(placed) => Some(path_from(self.base, placed.get()?).to_string_lossy().into_owned()),
+        };
+        let mut commands = std::collections::BTreeMap::new();
+        for (name, argv) in may(&written.commands).map(|entries| entries.0.as_slice()).unwrap_or_default() {
+            let (Some(name), Some(argv)) = (name.get(), argv.get()) else { continue };
+            let words: Option<Vec<String>> = argv.iter().map(|word| word.get().cloned()).collect();
+            match words {
+                Some(words) if words.first().is_some_and(|program| !program.is_empty()) => {
+                    commands.insert(name.clone(), words);
+                }
+                _ => self.document.complain(
+                    self.key.clone(),
+                    format!("the command `{}` names no program", runbook::text::inert(name, 60)),
+                    "write a list of words, as in [nginx, -s, reload]; there is no shell",
+                ),
+            }
+        }
+        Some(Scope { replicas, at_most, env_file, commands })
     }
 
     fn socket(&self, placed: &Placed<String>) -> Option<String> {
@@ -165,14 +197,38 @@ impl Entry<'_> {
             self.document.complain(placed.at(), "the socket's path is not absolute", "write unix:///var/run/docker.sock");
             return None;
         }
-        http_url(self.document, placed, "unix:///var/run/docker.sock or http://proxy:2375")
+        http_url(self.document, placed, "unix:///var/run/docker.sock, http://proxy:2375 or https://proxy:2376")
     }
 
     fn engine(&self, written: &WrittenEngine) -> Option<Place> {
         need(self.document, self.key.clone(), &written.look, "look");
         let look = self.socket(&written.look);
         let act = written.act.as_ref().map(|act| self.socket(act));
-        Some(Place::Engine { look: look?, act: act.flatten() })
+        let inside = written.inside.as_ref().map(|inside| self.socket(inside));
+        let tls = match &written.tls {
+            None => None,
+            Some(placed) => Some(self.engine_tls(placed.get()?)?),
+        };
+        let secure = [Some(&written.look), written.act.as_ref(), written.inside.as_ref()];
+        for placed in secure.into_iter().flatten() {
+            if tls.is_none() && placed.get().is_some_and(|address| address.starts_with("https://")) {
+                self.document.complain(
+                    placed.at(),
+                    "an Engine over https wants a client certificate",
+                    "add `tls` with ca, certificate and key",
+                );
+            }
+        }
+        Some(Place::Engine { look: look?, inside: inside.flatten(), act: act.flatten(), tls })
+    }
+
+    fn engine_tls(&self, written: &WrittenEngineTls) -> Option<EngineTls> {
+        let path = |placed: &Placed<String>, name: &str| {
+            let text = self.text(placed, name)?;
+            Some(path_from(self.base, &text).to_string_lossy().into_owned())
+        };
+        let (ca, certificate) = (path(&written.ca, "ca"), path(&written.certificate, "certificate"));
+        Some(EngineTls { ca: ca?, certificate: certificate?, key: path(&written.key, "key")? })
     }
 
     fn http(&self, written: &WrittenHttp) -> Option<Place> {

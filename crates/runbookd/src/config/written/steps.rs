@@ -2,20 +2,22 @@
 //! list of words, their parameters, the schema and the mend for a misspelt one all come from it. Keys that do not depend on
 //! the word (`target`, `until`, `at_most_for`) stand among the parameters and are read apart.
 
+use std::collections::BTreeMap;
+
 use runbook::Span;
 use runbook::action::{IdleState, RehearsalAction};
-use runbook::probe::{Query, Sessions};
+use runbook::probe::{Logs, Query, Sessions};
 use runbook::target::TargetId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::schema;
-use crate::config::yaml::Placed;
+use crate::config::yaml::{Entries, Placed};
 
 /// The keys that every look has.
 pub const LOOK_KEYS: [&str; 1] = ["target"];
 /// The keys that every step has.
-pub const STEP_KEYS: [&str; 3] = ["target", "until", "at_most_for"];
+pub const STEP_KEYS: [&str; 4] = ["target", "until", "at_most_for", "while"];
 
 /// No parameters.
 #[derive(Deserialize, JsonSchema)]
@@ -43,12 +45,27 @@ pub enum WrittenProbe {
     /// Ready and unacknowledged messages, and consumers.
     #[serde(rename = "queue.depth")]
     QueueDepth(Nothing),
+    /// Whether messages are being worked off: acknowledgements over the broker's samples of the last minute.
+    #[serde(rename = "queue.progress")]
+    QueueProgress(Nothing),
     /// Whether the Engine answers, and its version.
     #[serde(rename = "docker.engine")]
     DockerEngine(Nothing),
     /// The replicas of a service.
     #[serde(rename = "docker.service")]
     DockerService(Nothing),
+    /// Lines of their logs, counted.
+    #[serde(rename = "docker.logs")]
+    DockerLogs(Logs),
+    /// Memory and CPU, as shares of the limit.
+    #[serde(rename = "docker.stats")]
+    DockerStats(Nothing),
+    /// Processes, by state and size.
+    #[serde(rename = "docker.top")]
+    DockerTop(Nothing),
+    /// A read-only command from a closed list, run inside a replica.
+    #[serde(rename = "docker.exec_look")]
+    DockerInside(WrittenInside),
     /// One GET: status and time.
     #[serde(rename = "http.get")]
     HttpGet(Nothing),
@@ -70,6 +87,24 @@ pub enum WrittenAction {
     /// End sessions that sit idle, oldest first.
     #[serde(rename = "postgres.terminate_idle")]
     TerminateIdle(WrittenTerminateIdle),
+    /// Restart the failing replicas, one at a time.
+    #[serde(rename = "docker.restart")]
+    DockerRestart(WrittenRestart),
+    /// Restart every replica, one at a time.
+    #[serde(rename = "docker.rolling_restart")]
+    DockerRollingRestart(WrittenRestart),
+    /// More replicas for a while: clones of a running one, taken away again.
+    #[serde(rename = "docker.scale")]
+    DockerScale(WrittenScale),
+    /// Replace the container by one with changed settings; the old one is kept until the new one is proved.
+    #[serde(rename = "docker.recreate")]
+    DockerRecreate(WrittenRecreate),
+    /// Start what stays exited; always asks where somebody stopped it.
+    #[serde(rename = "docker.start")]
+    DockerStart(WrittenStart),
+    /// Run a command of the target's `commands` inside a replica.
+    #[serde(rename = "docker.exec")]
+    DockerExec(WrittenExec),
     /// A line in a rehearsal's ledger.
     #[serde(rename = "rehearsal.effect")]
     #[schemars(skip)]
@@ -93,6 +128,80 @@ pub struct WrittenTerminateIdle {
     pub never: Option<Placed<Vec<Placed<String>>>>,
 }
 
+/// Parameters of `docker.exec_look`: exactly one of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenInside {
+    /// How full the file system of this absolute path is, as the container sees it.
+    pub disk_free: Option<Placed<String>>,
+    /// Whether the broker at the address in this environment variable takes a connection from inside the container.
+    pub broker_reachable: Option<Placed<String>>,
+}
+
+/// Parameters of `docker.restart` and `docker.rolling_restart`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRestart {
+    /// Never fewer healthy replicas than this because of a restart. 0 is for a service with one replica, and then the step is
+    /// permitted only while that replica is seen failing in two looks.
+    pub min_healthy: Placed<u32>,
+    /// How long the container has to stop by itself: 10s where nothing is said.
+    pub stop_timeout: Option<Placed<Span>>,
+    /// Its health check must pass within this time: 60s where nothing is said.
+    pub healthy_within: Option<Placed<Span>>,
+    /// Without a health check it must run this long without a restart: 10s where nothing is said.
+    pub steady_for: Option<Placed<Span>>,
+}
+
+/// Parameters of `docker.scale`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenScale {
+    /// So many replicas in all, as far as the target's `at_most` allows.
+    pub to: Placed<u32>,
+    /// How long a clone that goes has to finish its tasks; longer than the longest. It is never killed. 5m where nothing is said.
+    pub stop_timeout: Option<Placed<Span>>,
+    /// Its health check must pass within this time: 60s where nothing is said.
+    pub healthy_within: Option<Placed<Span>>,
+    /// Without a health check it must run this long without a restart: 10s where nothing is said.
+    pub steady_for: Option<Placed<Span>>,
+}
+
+/// Parameters of `docker.recreate`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenRecreate {
+    /// Settings and their new values; no secrets, for they would stand in the journal.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub set: Placed<Entries<Placed<String>>>,
+    /// How long the old container has to stop by itself: 10s where nothing is said.
+    pub stop_timeout: Option<Placed<Span>>,
+    /// Its health check must pass within this time: 60s where nothing is said.
+    pub healthy_within: Option<Placed<Span>>,
+    /// Without a health check it must run this long without a restart: 10s where nothing is said.
+    pub steady_for: Option<Placed<Span>>,
+}
+
+/// Parameters of `docker.start`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenStart {
+    /// Its health check must pass within this time: 60s where nothing is said.
+    pub healthy_within: Option<Placed<Span>>,
+    /// Without a health check it must run this long without a restart: 10s where nothing is said.
+    pub steady_for: Option<Placed<Span>>,
+}
+
+/// Parameters of `docker.exec`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenExec {
+    /// The name of a command in the target's `commands`.
+    pub run: Placed<String>,
+    /// It must be over within this time: 10s where nothing is said.
+    pub within: Option<Placed<Span>>,
+}
+
 /// What every step may say, whatever its action.
 #[derive(Deserialize, JsonSchema)]
 pub struct WrittenStepKeys {
@@ -102,6 +211,9 @@ pub struct WrittenStepKeys {
     pub until: Option<Placed<String>>,
     /// For an effect that lasts: when it is ended at the latest.
     pub at_most_for: Option<Placed<Span>>,
+    /// Permitted only while this condition is seen to hold, in two looks one after the other.
+    #[serde(rename = "while")]
+    pub only_while: Option<Placed<String>>,
 }
 
 /// What every look may say.

@@ -1,12 +1,14 @@
 //! `targets.yaml` as it is written: a map from `kind/name` to what the target says of itself and where it is. The keys for
 //! where it is depend on the kind; those it says of itself are the same for all.
 
+use std::collections::BTreeMap;
+
 use runbook::target::{Class, SecretRef, TargetId, TerminateBy};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::WrittenLogin;
-use crate::config::yaml::{Placed, Raw};
+use crate::config::yaml::{Entries, Placed, Raw};
 
 /// The keys that every target has, whatever its kind.
 pub const TRAIT_KEYS: [&str; 6] = ["depends_on", "stateful", "may_be_cloned", "class", "owner", "known_as"];
@@ -97,15 +99,40 @@ pub struct WrittenService {
     pub project: Placed<String>,
     /// The service within the project, where that is not the target's own name.
     pub service: Option<Placed<String>>,
+    /// How many replicas it usually has: 1 where nothing is said.
+    pub replicas: Option<Placed<u32>>,
+    /// How many it may ever have, clones included: as many as usually, where nothing is said.
+    pub at_most: Option<Placed<u32>>,
+    /// The file that its environment comes from (`.env`), where runbookd may change settings in it.
+    pub env_file: Option<Placed<String>>,
+    /// Commands that `docker.exec` may run inside, by name: argument vectors, no shell.
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
+    pub commands: Option<Placed<Entries<Placed<Vec<Placed<String>>>>>>,
 }
 
 /// Where a Docker Engine is.
 #[derive(Deserialize, JsonSchema)]
 pub struct WrittenEngine {
-    /// `unix:///path` or `http://host:port` for looking; a filtering proxy is advised.
+    /// `unix:///path`, `http://host:port` or `https://host:port` for looking; a filtering proxy is advised.
     pub look: Placed<String>,
+    /// The same for looking inside containers by a command from a closed list; without it `docker.exec_look` sees nothing.
+    pub inside: Option<Placed<String>>,
     /// The same for acting; without it every action is refused.
     pub act: Option<Placed<String>>,
+    /// Client certificates, for `https`.
+    pub tls: Option<Placed<WrittenEngineTls>>,
+}
+
+/// What a client of an Engine proves itself with: PEM files, read at each connect.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenEngineTls {
+    /// The authority that signed the proxy's certificate.
+    pub ca: Placed<String>,
+    /// Our certificate.
+    pub certificate: Placed<String>,
+    /// Its key.
+    pub key: Placed<String>,
 }
 
 /// Where an HTTP endpoint is.

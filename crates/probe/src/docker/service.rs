@@ -1,5 +1,4 @@
-//! Looks at a Docker Engine and at Compose services on it. Services are found by the labels that every Compose version sets, never
-//! by name: names differ between versions and are used again. Deliberately no logs and no `exec`.
+//! The replicas of a Compose service.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,8 +13,8 @@ use runbook::finding::{Seen, Subject};
 use runbook::identity::Identity;
 use runbook::target::{Inventory, Place, Target};
 use runbook::text::inert;
+use runbook::time::Stamp;
 
-use crate::nearly;
 use crate::seen::Fields;
 
 /// More replicas than any service here has; a service with more is unknown rather than half seen.
@@ -24,48 +23,16 @@ const MOST_REPLICAS: usize = 100;
 /// How many containers are inspected at the same time.
 const AT_ONCE: usize = 8;
 
-pub(crate) async fn engine(looking: &Looking, target: &Target, within: Duration) -> Result<Seen, String> {
-    let asking = async {
-        let docker = looking.docker(target, within)?;
-        let version = docker.version().await?;
-        let info = docker.info().await;
-        anyhow::Ok((version, info))
+pub(crate) async fn look(
+    looking: &Looking,
+    inventory: &Inventory,
+    target: &Target,
+    _now: Stamp,
+    within: Duration,
+) -> Result<Seen, String> {
+    let Place::Service { engine, project, service, .. } = &target.place else {
+        return Err(format!("{} is no service", target.id));
     };
-    let answer = match tokio::time::timeout(nearly(within), asking).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(format!("{error:#}")),
-        Err(_) => Err(format!("no answer within {}", runbook::text::humanize_duration(nearly(within)))),
-    };
-    let mut fields = Fields::new();
-    match answer {
-        Ok((version, info)) => {
-            fields.flag("answering", true);
-            fields.put(
-                "version",
-                match version.version {
-                    Some(version) => Value::Text(inert(&version, 60)),
-                    None => Value::Unknown("the Engine did not say its version".to_owned()),
-                },
-            );
-            fields.put(
-                "containers",
-                match info {
-                    Ok(info) => info
-                        .containers
-                        .map_or_else(|| Value::Unknown("the Engine did not say".to_owned()), |n| Value::Number(n as f64)),
-                    Err(error) => Value::Unknown(inert(&error.to_string(), 300)),
-                },
-            );
-        }
-        Err(why) => {
-            fields.flag("answering", false).unknown(&["version", "containers"], &inert(&why, 300));
-        }
-    }
-    Ok(fields.seen())
-}
-
-pub(crate) async fn service(looking: &Looking, inventory: &Inventory, target: &Target, within: Duration) -> Result<Seen, String> {
-    let Place::Service { engine, project, service } = &target.place else { return Err(format!("{} is no service", target.id)) };
     let engine =
         inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
     let docker = looking.docker(engine, within).map_err(|error| format!("{error:#}"))?;

@@ -1,0 +1,12 @@
+//! To be written.
+
+use std::time::Duration;
+
+use connect::Looking;
+use runbook::finding::Seen;
+use runbook::probe::Inside;
+use runbook::target::{Inventory, Target};
+
+pub(crate) async fn look(_: &Looking, _: &Inventory, _: &Target, _: &Inside, _: Duration) -> Result<Seen, String> {
+    Err("not written".to_owned())
+}

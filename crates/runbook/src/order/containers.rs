@@ -1,0 +1,316 @@
+//! Which containers of a service are meant, and whether an order about them landed. Both go by the subjects of `docker.service`
+//! alone, so a restart, a clone and a replacement are proved by the same look that chose them.
+//! Deliberately careful: a replica that must not be touched is no candidate, and one that was restarted and did not come back
+//! ends the rolling.
+
+use crate::action::{DockerAction, Patience, Restart, Scale};
+use crate::condition::Value;
+use crate::finding::{Finding, Subject};
+use crate::identity::{Identity, Selection};
+use crate::order::{Ground, NoSelection, Order, Purpose, Verdict};
+use crate::target::{Place, Scope};
+
+/// What is read of a subject of `docker.service`; the probe writes exactly these attributes.
+pub(super) struct Replica<'a> {
+    subject: &'a Subject,
+    id: &'a str,
+    started_at: &'a str,
+}
+
+impl<'a> Replica<'a> {
+    fn of(subject: &'a Subject) -> Option<Self> {
+        match &subject.identity {
+            Identity::Container { id, started_at } => Some(Self { subject, id, started_at }),
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> &'a str {
+        match self.subject.attributes.get(name) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        match self.subject.attributes.get(name) {
+            Some(Value::Number(number)) if number.is_finite() => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        matches!(self.subject.attributes.get(name), Some(Value::Flag(true)))
+    }
+
+    fn name(&self) -> &'a str {
+        self.text("name")
+    }
+
+    fn runs(&self) -> bool {
+        self.text("state") == "running"
+    }
+
+    /// Up, and no health check says otherwise: what counts against `min_healthy`.
+    fn healthy(&self) -> bool {
+        self.runs() && matches!(self.text("health"), "" | "none" | "healthy")
+    }
+
+    /// Well after a start: its health check passes, or it has run for long enough where there is none.
+    fn well(&self, patience: Patience) -> bool {
+        match self.text("health") {
+            _ if !self.runs() => false,
+            "healthy" => true,
+            "" | "none" => self.number("running_seconds").is_some_and(|ran| ran >= patience.steady_for.duration().as_secs_f64()),
+            _ => false,
+        }
+    }
+
+    fn exited(&self) -> bool {
+        matches!(self.text("state"), "exited" | "dead" | "created")
+    }
+
+    /// A person would call it broken: its check fails, or it has exited and nobody stopped it.
+    fn failing(&self) -> bool {
+        (self.runs() && self.text("health") == "unhealthy") || (self.exited() && !self.flag("stopped_by_person"))
+    }
+}
+
+/// All that belongs to the service, without what a recreate keeps in reserve.
+fn replicas(finding: &Finding) -> Vec<Replica<'_>> {
+    finding.subjects().iter().filter_map(Replica::of).filter(|replica| !replica.flag("kept")).collect()
+}
+
+fn nothing(why: impl Into<String>) -> NoSelection {
+    NoSelection::Nothing(why.into())
+}
+
+/// Of two replicas the failing one, then the one that has run the longest.
+fn by_need(a: &Replica<'_>, b: &Replica<'_>) -> std::cmp::Ordering {
+    b.failing().cmp(&a.failing()).then_with(|| a.started_at.cmp(b.started_at)).then_with(|| a.id.cmp(b.id))
+}
+
+pub(super) fn select(action: &DockerAction, finding: &Finding, ground: &Ground<'_>) -> Result<Selection, NoSelection> {
+    let scope = match &ground.target.place {
+        Place::Service { scope, .. } => scope,
+        _ => return Err(nothing(format!("{} is no service", ground.target.id))),
+    };
+    let all = replicas(finding);
+    match action {
+        DockerAction::Restart(restart) => {
+            one_to_restart(restart, &all, ground, |replica| replica.failing() || ordered(ground.tried, replica.id))
+        }
+        DockerAction::RollingRestart(restart) => {
+            let wanted = |replica: &Replica<'_>| replica.runs() || replica.failing() || ordered(ground.tried, replica.id);
+            one_to_restart(restart, &all, ground, wanted)
+        }
+        DockerAction::Scale(scale) => clones(scale, scope, &all, ground),
+        DockerAction::Recreate(_) => match all.iter().filter(|replica| !replica.flag("clone")).collect::<Vec<_>>().as_slice() {
+            [one] if !one.text("refused").is_empty() => Err(nothing(format!("{}: {}", one.name(), one.text("refused")))),
+            [one] => chosen(one),
+            [] => Err(nothing("the service has no container")),
+            several => Err(nothing(format!("the service has {} containers, and only a single one is recreated", several.len()))),
+        },
+        DockerAction::Start(_) => {
+            let mut exited: Vec<_> = all
+                .iter()
+                .filter(|replica| replica.exited() && !replica.flag("clone") && !ordered(ground.done, replica.id))
+                .collect();
+            exited.sort_by(|a, b| by_need(a, b));
+            exited.first().map_or_else(|| Err(nothing("no container of the service has exited")), |replica| chosen(replica))
+        }
+        DockerAction::Exec(exec) => {
+            if !scope.commands.contains_key(&exec.run) {
+                return Err(nothing(format!("{} allows no command `{}`", ground.target.id, exec.run)));
+            }
+            let mut able: Vec<_> = all.iter().filter(|replica| replica.runs() && replica.text("refused").is_empty()).collect();
+            able.sort_by(|a, b| a.name().cmp(b.name()));
+            able.first().map_or_else(|| Err(nothing("no replica runs that may be touched")), |replica| chosen(replica))
+        }
+    }
+}
+
+fn chosen(replica: &Replica<'_>) -> Result<Selection, NoSelection> {
+    Selection::of([replica.subject.identity.clone()]).map_err(|none| nothing(none.to_string()))
+}
+
+fn ordered(identities: &std::collections::BTreeSet<Identity>, wanted: &str) -> bool {
+    identities.iter().any(|identity| matches!(identity, Identity::Container { id, .. } if id == wanted))
+}
+
+fn one_to_restart(
+    restart: &Restart,
+    all: &[Replica<'_>],
+    ground: &Ground<'_>,
+    wanted: impl Fn(&Replica<'_>) -> bool,
+) -> Result<Selection, NoSelection> {
+    if let Some(lost) = all.iter().find(|replica| ordered(ground.done, replica.id) && !replica.well(restart.patience)) {
+        return Err(nothing(format!("{} did not come back, so no further one is restarted", lost.name())));
+    }
+    let mut candidates: Vec<_> =
+        all.iter().filter(|replica| !replica.flag("clone") && !ordered(ground.done, replica.id) && wanted(replica)).collect();
+    candidates.sort_by(|a, b| by_need(a, b));
+    let able: Vec<_> = candidates.iter().filter(|replica| replica.text("refused").is_empty()).collect();
+    let healthy = all.iter().filter(|replica| replica.healthy()).count();
+    match (able.first(), candidates.first()) {
+        (Some(next), _) if next.healthy() && healthy <= restart.min_healthy as usize => Err(nothing(format!(
+            "{healthy} replicas are healthy, and restarting {} would leave fewer than {}",
+            next.name(),
+            restart.min_healthy
+        ))),
+        (Some(next), _) => chosen(next),
+        (None, Some(refused)) => Err(nothing(format!("{}: {}", refused.name(), refused.text("refused")))),
+        (None, None) if ground.done.is_empty() => Err(nothing("no replica is failing")),
+        (None, None) => Err(nothing("every replica that was to be restarted has been")),
+    }
+}
+
+fn clones(scale: &Scale, scope: &Scope, all: &[Replica<'_>], ground: &Ground<'_>) -> Result<Selection, NoSelection> {
+    let traits = &ground.target.traits;
+    if traits.stateful {
+        return Err(nothing(format!("{} keeps data, so it is not cloned", ground.target.id)));
+    }
+    if !traits.may_be_cloned {
+        return Err(nothing(format!("{} does not say `may_be_cloned`", ground.target.id)));
+    }
+    let there = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    let ceiling = scale.to.min(scope.at_most);
+    let missing = ceiling.saturating_sub(there);
+    if missing == 0 {
+        return Err(nothing(format!("{there} replicas are there, and there may be {ceiling}")));
+    }
+    let mut sources: Vec<_> = all.iter().filter(|replica| replica.healthy() && !replica.flag("clone")).collect();
+    sources.sort_by(|a, b| a.name().cmp(b.name()));
+    let Some(source) = sources.iter().find(|replica| replica.text("no_clone").is_empty()) else {
+        return Err(match sources.first() {
+            Some(refused) => nothing(format!("{} cannot be cloned: {}", refused.name(), refused.text("no_clone"))),
+            None => nothing("no healthy replica is there that could be cloned"),
+        });
+    };
+    let Place::Service { project, service, .. } = &ground.target.place else { return Err(nothing("it is no service")) };
+    // Compose 1 joins names by `_`, Compose 2 by `-`.
+    let joint = if source.text("compose").starts_with("1.") { '_' } else { '-' };
+    let taken: std::collections::BTreeSet<u32> =
+        all.iter().filter_map(|replica| replica.number("number")).map(|n| n as u32).collect();
+    let first = taken.last().map_or(1, |highest| highest + 1);
+    let named = (first..first.saturating_add(missing)).map(|number| Identity::Clone {
+        of: source.id.to_owned(),
+        name: format!("{project}{joint}{service}{joint}{number}"),
+        number,
+    });
+    Selection::of(named).map_err(|none| nothing(none.to_string()))
+}
+
+pub(super) fn stopped_by_a_person(selection: &Selection, finding: &Finding) -> Option<String> {
+    let replicas = replicas(finding);
+    let stopped =
+        replicas.iter().find(|replica| selection.contains(&replica.subject.identity) && replica.flag("stopped_by_person"));
+    stopped
+        .map(|replica| format!("{} stays exited although its restart policy would start it: somebody stopped it", replica.name()))
+}
+
+pub(super) fn verdict(action: &DockerAction, order: &Order, finding: &Finding) -> Verdict {
+    let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
+    match action {
+        DockerAction::Restart(Restart { patience, .. }) | DockerAction::RollingRestart(Restart { patience, .. }) => {
+            started_anew(&all, order, *patience)
+        }
+        DockerAction::Start(start) => started_anew(&all, order, start.patience),
+        DockerAction::Scale(scale) => cloned(&all, order, scale.patience),
+        DockerAction::Recreate(recreate) => replaced(&all, order, recreate.patience),
+        DockerAction::Exec(exec) => {
+            Verdict::Partly(format!("whether `{}` ran to its end cannot be seen from outside; the verification judges", exec.run))
+        }
+    }
+}
+
+fn only(order: &Order) -> Option<(&str, &str)> {
+    order.selection.iter().find_map(|identity| match identity {
+        Identity::Container { id, started_at } => Some((id.as_str(), started_at.as_str())),
+        _ => None,
+    })
+}
+
+fn started_anew(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
+    let Some((id, started_at)) = only(order) else { return Verdict::Unknowable("the order names no container".to_owned()) };
+    let Some(replica) = all.iter().find(|replica| replica.id == id) else {
+        return Verdict::NotLanded(format!("container {} is gone", id.get(..12).unwrap_or(id)));
+    };
+    let name = replica.name();
+    if replica.started_at == started_at {
+        return Verdict::NotLanded(format!("{name} has not started anew"));
+    }
+    if replica.well(patience) {
+        Verdict::Landed(format!("{name} started at {} and is well", replica.started_at))
+    } else {
+        Verdict::Partly(format!("{name} started at {} and is {}", replica.started_at, condition_of(replica)))
+    }
+}
+
+fn condition_of(replica: &Replica<'_>) -> String {
+    match (replica.text("state"), replica.text("health")) {
+        ("running", "" | "none") => "not steady yet".to_owned(),
+        ("running", health) => health.to_owned(),
+        (state, _) => state.to_owned(),
+    }
+}
+
+fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
+    let names: Vec<&str> = order
+        .selection
+        .iter()
+        .filter_map(|identity| match identity {
+            Identity::Clone { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    // A container of that name that is no clone of ours is somebody else's, and neither made nor taken away by this order.
+    let there: Vec<_> = all.iter().filter(|replica| replica.flag("clone") && names.contains(&replica.name())).collect();
+    let (asked, found) = (names.len(), there.len());
+    match order.purpose {
+        Purpose::Do => {
+            let well = there.iter().filter(|replica| replica.well(patience)).count();
+            match (found, well) {
+                (_, well) if well == asked => Verdict::Landed(format!("{asked} of {asked} clones are well")),
+                (0, _) => Verdict::NotLanded(format!("none of {asked} clones is there")),
+                _ => Verdict::Partly(format!("{found} of {asked} clones are there, {well} of them well")),
+            }
+        }
+        Purpose::Undo | Purpose::End => match found {
+            0 => Verdict::Landed(format!("{asked} of {asked} clones are gone")),
+            found if found == asked => Verdict::NotLanded(format!("all {asked} clones are still there")),
+            found => Verdict::Partly(format!("{found} of {asked} clones are still there")),
+        },
+    }
+}
+
+fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
+    let Some((id, started_at)) = only(order) else { return Verdict::Unknowable("the order names no container".to_owned()) };
+    let old = all.iter().find(|replica| replica.id == id);
+    let new = all.iter().find(|replica| replica.text("replaces") == id);
+    match order.purpose {
+        Purpose::Do => match (old, new) {
+            (_, Some(new)) if new.well(patience) => Verdict::Landed(format!("the new {} is well", new.name())),
+            (Some(old), None) if !old.flag("kept") && old.runs() && old.started_at == started_at => {
+                Verdict::NotLanded(format!("{} is still the old one", old.name()))
+            }
+            (_, Some(new)) => Verdict::Partly(format!("the new {} is {}", new.name(), condition_of(new))),
+            (Some(old), None) => {
+                Verdict::Partly(format!("the old {} is {}, and no new one is there", old.name(), condition_of(old)))
+            }
+            (None, None) => Verdict::Partly("neither the old nor a new container is there".to_owned()),
+        },
+        Purpose::Undo => match (old, new) {
+            (Some(old), None) if !old.flag("kept") && old.well(patience) => {
+                Verdict::Landed(format!("the old {} is back and well", old.name()))
+            }
+            (Some(old), _) => Verdict::NotLanded(format!("the old {} is {}", old.name(), condition_of(old))),
+            (None, _) => Verdict::NotLanded("the old container is gone".to_owned()),
+        },
+        Purpose::End => match (old, new) {
+            (None, Some(new)) => Verdict::Landed(format!("the old container is gone, and the new {} stays", new.name())),
+            (Some(old), _) => Verdict::NotLanded(format!("the old container is still there as {}", old.name())),
+            (None, None) => Verdict::NotLanded("neither the old nor the new container is there".to_owned()),
+        },
+    }
+}

@@ -187,9 +187,18 @@ impl Looking {
     /// A client of a Docker Engine for one look; nothing is sent yet.
     ///
     /// # Errors
-    /// When the socket does not exist or the address is no address.
+    /// When the socket does not exist, the address is no address, or the certificates cannot be read.
     pub fn docker(&self, target: &Target, within: Duration) -> anyhow::Result<bollard::Docker> {
-        docker::connect(target, Side::Look, within)
+        docker::connect(target, docker::Use::Look, within)
+    }
+
+    /// A client of a Docker Engine for running commands inside its containers; nothing is sent yet. It has an address of its own,
+    /// because what may run commands is as good as root: only commands that are known to change nothing belong here.
+    ///
+    /// # Errors
+    /// When the inventory has no `inside` for it, the socket does not exist, or the certificates cannot be read.
+    pub fn docker_inside(&self, target: &Target, within: Duration) -> anyhow::Result<bollard::Docker> {
+        docker::connect(target, docker::Use::Inside, within)
     }
 }
 
@@ -211,6 +220,15 @@ impl Acting {
     /// Why it could not be had, in a form to branch on.
     pub async fn postgres(&self, id: &TargetId, within: Duration) -> Result<Held<'_>, PostgresError> {
         self.postgres.get(id).ok_or_else(|| unknown_server(id, Side::Act))?.acquire(within).await
+    }
+
+    /// A client of a Docker Engine for one act; nothing is sent yet. `within` must exceed what the Engine itself waits for, such
+    /// as the grace of a stop: a call that is given up goes on at the Engine.
+    ///
+    /// # Errors
+    /// When the inventory has no `act` for it, the socket does not exist, or the certificates cannot be read.
+    pub fn docker(&self, target: &Target, within: Duration) -> anyhow::Result<bollard::Docker> {
+        docker::connect(target, docker::Use::Act, within)
     }
 }
 

@@ -51,6 +51,9 @@ async fn carry_out(acting: &Acting, inventory: &Inventory, committed: &Committed
             postgres::sessions::terminate_idle(acting, target, terminate, committed).await
         }
         Action::Docker(docker) => docker::carry_out(acting, inventory, target, docker, committed).await,
-        Action::Rehearsal(rehearsal) => rehearsal::effect(target, rehearsal, order.purpose).await,
+        Action::Rehearsal(rehearsal) => {
+            let key = order.selection.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            rehearsal::effect(target, rehearsal, &key, order.purpose).await
+        }
     }
 }

@@ -8,7 +8,7 @@ use runbook::target::Target;
 
 /// Does, undoes or ends the effect, or fails as the rehearsal was told to.
 #[cfg(feature = "rehearsal")]
-pub(crate) async fn effect(target: &Target, action: &RehearsalAction, purpose: Purpose) -> Reply {
+pub(crate) async fn effect(target: &Target, action: &RehearsalAction, key: &str, purpose: Purpose) -> Reply {
     let runbook::target::Place::Rehearsal { ledger } = &target.place else {
         return Reply::Refused(format!("{} is no rehearsal", target.id));
     };
@@ -18,13 +18,13 @@ pub(crate) async fn effect(target: &Target, action: &RehearsalAction, purpose: P
         Purpose::End => ("end", action.undo_fails),
     };
     if fails {
-        return Reply::Failed(format!("{word} {} was rehearsed to fail", action.key));
+        return Reply::Failed(format!("{word} {key} was rehearsed to fail"));
     }
-    if action.key.contains(char::is_control) {
+    if key.contains(char::is_control) {
         return Reply::Refused("a ledger key has no control characters".to_owned());
     }
-    match append(ledger, &format!("{word} {}\n", action.key)).await {
-        Ok(()) => Reply::Done(format!("{word} {}", action.key)),
+    match append(ledger, &format!("{word} {key}\n")).await {
+        Ok(()) => Reply::Done(format!("{word} {key}")),
         Err(error) => Reply::Failed(format!("cannot write {ledger}: {error}")),
     }
 }
@@ -40,7 +40,7 @@ async fn append(ledger: &str, line: &str) -> std::io::Result<()> {
 
 /// Refuses: rehearsals are not part of this build.
 #[cfg(not(feature = "rehearsal"))]
-pub(crate) async fn effect(target: &Target, _: &RehearsalAction, _: Purpose) -> Reply {
+pub(crate) async fn effect(target: &Target, _: &RehearsalAction, _: &str, _: Purpose) -> Reply {
     Reply::Refused(format!("{} is a rehearsal, and rehearsals are not part of this build", target.id))
 }
 
@@ -60,9 +60,9 @@ mod tests {
             key: key.into(),
             undo: true,
             lasting: true,
-            destroys_data: false,
             fails,
             undo_fails,
+            ..RehearsalAction::default()
         };
         let table = [
             (action("a", false, true), Purpose::Do, true),
@@ -72,7 +72,7 @@ mod tests {
             (action("a\ndo c", false, false), Purpose::Do, false),
         ];
         for (action, purpose, done) in table {
-            let reply = effect(&target, &action, purpose).await;
+            let reply = effect(&target, &action, &action.key, purpose).await;
             assert_eq!(matches!(reply, Reply::Done(_)), done, "{reply:?}");
         }
         assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "do a\nend a\n");

@@ -23,14 +23,7 @@ fn target() -> TargetId {
 }
 
 fn runbook(mode: Mode) -> Runbook {
-    let action = RehearsalAction {
-        key: "a1".to_owned(),
-        undo: true,
-        lasting: false,
-        destroys_data: false,
-        fails: false,
-        undo_fails: false,
-    };
+    let action = RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() };
     let step = Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None, only_while: None };
     let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(60), hold: Span::secs(5) };
     Runbook {

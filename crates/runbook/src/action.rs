@@ -67,7 +67,7 @@ fn both_idle_states() -> Vec<IdleState> {
 }
 
 /// What a rehearsed action is like; every property that the state machine must handle can be chosen.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RehearsalAction {
     /// The ledger key of the effect.
@@ -87,6 +87,15 @@ pub struct RehearsalAction {
     /// The rehearsed world makes its undo fail to land.
     #[serde(default)]
     pub undo_fails: bool,
+    /// More keys, one after the other, each with a look and a decision of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<String>,
+    /// Half of it is worse than nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+    /// What it keeps in reserve is given up once the cure is proved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_proved: bool,
 }
 
 /// What a step takes away for good.
@@ -178,9 +187,13 @@ impl Action {
                 selects_from: "rehearsal.ledger",
                 destroys: if rehearsal.destroys_data { Destroys::Data } else { Destroys::Nothing },
                 undo: rehearsal.undo,
-                lasts: if rehearsal.lasting { Lasts::UntilCondition } else { Lasts::No },
-                one_at_a_time: false,
-                whole: false,
+                lasts: match (rehearsal.until_proved, rehearsal.lasting) {
+                    (true, _) => Lasts::UntilProved,
+                    (false, true) => Lasts::UntilCondition,
+                    (false, false) => Lasts::No,
+                },
+                one_at_a_time: !rehearsal.then.is_empty(),
+                whole: rehearsal.whole,
                 disturbs: "nobody",
                 may_raise: &[],
                 privilege: "write access to the ledger",

@@ -96,7 +96,9 @@ impl Action {
             Action::Postgres(PostgresAction::TerminateIdle(terminate)) => sessions::idle(terminate, finding),
             Action::Docker(docker) => containers::select(docker, finding, ground),
             Action::Rehearsal(rehearsal) => {
-                Selection::of([Identity::Rehearsal(rehearsal.key.clone())]).map_err(|e| NoSelection::Nothing(e.to_string()))
+                let keys = std::iter::once(&rehearsal.key).chain(&rehearsal.then).map(|key| Identity::Rehearsal(key.clone()));
+                let next = keys.into_iter().find(|key| rehearsal.then.is_empty() || !ground.done.contains(key));
+                Selection::of(next).map_err(|_| NoSelection::Nothing("every key is in the ledger".to_owned()))
             }
         }
     }
@@ -153,13 +155,16 @@ impl Order {
                 None => Verdict::Unknowable("the number of sessions still there is unknown".to_owned()),
             },
             Action::Docker(docker) => containers::verdict(docker, self, finding),
-            Action::Rehearsal(rehearsal) => {
-                let there = finding.subjects().iter().any(|s| s.identity == Identity::Rehearsal(rehearsal.key.clone()));
+            Action::Rehearsal(_) => {
+                let key = self.selection.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let there = finding.subjects().iter().find(|subject| self.selection.contains(&subject.identity));
+                let half = there.is_some_and(|subject| subject.attributes.contains_key("half"));
                 match (self.purpose, there) {
-                    (Purpose::Do, true) => Verdict::Landed(format!("{} is in the ledger", rehearsal.key)),
-                    (Purpose::Do, false) => Verdict::NotLanded(format!("{} is not in the ledger", rehearsal.key)),
-                    (_, false) => Verdict::Landed(format!("{} is no longer in force", rehearsal.key)),
-                    (_, true) => Verdict::NotLanded(format!("{} is still in force", rehearsal.key)),
+                    (Purpose::Do, Some(_)) if half => Verdict::Partly(format!("{key} is half in the ledger")),
+                    (Purpose::Do, Some(_)) => Verdict::Landed(format!("{key} is in the ledger")),
+                    (Purpose::Do, None) => Verdict::NotLanded(format!("{key} is not in the ledger")),
+                    (_, None) => Verdict::Landed(format!("{key} is no longer in force")),
+                    (_, Some(_)) => Verdict::NotLanded(format!("{key} is still in force")),
                 }
             }
         }

@@ -20,7 +20,7 @@ pub fn target() -> TargetId {
 }
 
 pub fn effect(key: &str) -> RehearsalAction {
-    RehearsalAction { key: key.to_owned(), undo: true, lasting: false, destroys_data: false, fails: false, undo_fails: false }
+    RehearsalAction { key: key.to_owned(), undo: true, ..RehearsalAction::default() }
 }
 
 pub fn step(action: RehearsalAction) -> Step {
@@ -129,6 +129,47 @@ async fn an_effect_with_an_end_is_ended_at_its_longest() {
     last.at_most_for = Some(Span::secs(120));
     let behaviour = Behaviour { mended_by: vec!["more"], ..Behaviour::default() };
     rehearse(story("a lasting effect ends", vec![remedy("scale", vec![last])], behaviour, &[How::Cured])).await;
+}
+
+#[tokio::test]
+async fn one_after_the_other_each_with_a_look_of_its_own() {
+    let rolling = RehearsalAction { undo: false, then: vec!["r2".to_owned(), "r3".to_owned()], ..effect("r1") };
+    let mut story = story("a rolling step", vec![remedy("rolls", vec![step(rolling)])], Behaviour::default(), &[How::Cured]);
+    story.behaviour.mended_by = vec!["r1", "r2", "r3"];
+    // The rate counts the step once, however many it goes through.
+    let rules = story.configuration.runbooks.get_mut("cure").unwrap();
+    rules.limits.rate = vec![runbook::book::Rate { count: 1, per: Span::secs(3600) }];
+    rules.remedies[0].verify.until = "ledger.effects >= 3.0".parse().unwrap();
+    let (_, incidents, _) = super::tell(&story, &[]).await;
+    assert_eq!(incidents[0].attempts.len(), 3, "three orders, one key each");
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn what_landed_only_by_half_is_taken_back_at_once() {
+    let whole = RehearsalAction { whole: true, until_proved: true, ..effect("h1") };
+    let remedies = vec![remedy("half", vec![step(whole)]), remedy("helps", vec![step(effect("b1"))])];
+    let behaviour = Behaviour { mended_by: vec!["b1"], half: vec!["h1"], ..Behaviour::default() };
+    let story = story("a half effect", remedies, behaviour, &[How::Cured]);
+    let (outside, ..) = super::tell(&story, &[]).await;
+    let happened = outside.ledger.lock().unwrap().happened.clone();
+    let undone = happened.iter().any(|h| matches!(h, super::Happened::Landed(key, runbook::order::Purpose::Undo) if key == "h1"));
+    assert!(undone, "{happened:?}");
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn a_reserve_is_given_up_once_the_cure_is_proved() {
+    let kept = RehearsalAction { whole: true, until_proved: true, ..effect("kept") };
+    // What mends is the other step, so that the end of the first leaves the cure in force.
+    let behaviour = Behaviour { mended_by: vec!["b1"], ..Behaviour::default() };
+    let remedies = vec![remedy("replaces", vec![step(kept), step(RehearsalAction { undo: false, ..effect("b1") })])];
+    let story = story("a reserve", remedies, behaviour, &[How::Cured]);
+    let (outside, ..) = super::tell(&story, &[]).await;
+    let ledger = outside.ledger.lock().unwrap();
+    assert_eq!(ledger.in_force.iter().collect::<Vec<_>>(), ["b1"], "the reserve is gone, the cure stays");
+    drop(ledger);
+    rehearse(story).await;
 }
 
 fn asking(person: Person, ends: &'static [How]) -> Story {

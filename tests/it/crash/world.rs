@@ -41,6 +41,8 @@ pub struct Behaviour {
     pub mends_at: Option<Stamp>,
     /// These keys land this much after their call, whose answer is lost.
     pub lands_late: BTreeMap<&'static str, Duration>,
+    /// These keys land only by half.
+    pub half: Vec<&'static str>,
     /// Evidence cannot be had.
     pub no_evidence: bool,
     /// Looks cannot see before this moment.
@@ -176,7 +178,10 @@ impl World for Rehearsal {
             let subject = |key: &String| Subject {
                 identity: Identity::Rehearsal(key.clone()),
                 words: key.clone(),
-                attributes: BTreeMap::new(),
+                attributes: match ledger.behaviour.half.contains(&key.as_str()) {
+                    true => BTreeMap::from([("half".to_owned(), Value::Flag(true))]),
+                    false => BTreeMap::new(),
+                },
             };
             Seen::Known { fields, subjects: ledger.in_force.iter().map(subject).collect() }
         };
@@ -192,24 +197,23 @@ impl World for Rehearsal {
     async fn act(&self, _: &Inventory, committed: Committed) -> Reply {
         let order = committed.order().clone();
         let runbook::action::Action::Rehearsal(rehearsal) = &order.action else { panic!("only rehearsals are rehearsed") };
+        let key = order.selection.iter().next().map(ToString::to_string).unwrap_or_default();
         let now = self.outside.now();
         {
             let mut ledger = self.outside.ledger.lock().unwrap();
             ledger.land(now);
-            ledger.happened.push(Happened::Effect(committed.incident(), rehearsal.key.clone(), order.purpose));
-            let late = ledger.behaviour.lands_late.get(rehearsal.key.as_str()).copied();
+            ledger.happened.push(Happened::Effect(committed.incident(), key.clone(), order.purpose));
+            let late = ledger.behaviour.lands_late.get(key.as_str()).copied();
             let fails = match order.purpose {
                 Purpose::Do => rehearsal.fails,
                 Purpose::Undo => rehearsal.undo_fails,
                 Purpose::End => false,
             };
             match late {
-                Some(after) if order.purpose == Purpose::Do => {
-                    ledger.late.push((now.plus(after), rehearsal.key.clone(), order.purpose))
-                }
+                Some(after) if order.purpose == Purpose::Do => ledger.late.push((now.plus(after), key, order.purpose)),
                 _ if fails => return Reply::Failed("rehearsed failure".to_owned()),
                 _ => {
-                    ledger.change(&rehearsal.key, order.purpose);
+                    ledger.change(&key, order.purpose);
                     return Reply::Done("rehearsed".to_owned());
                 }
             }

@@ -250,7 +250,7 @@ fn rehearsal(words: &str, lasting: bool) -> Sample {
     let target = TargetId { kind: Kind::Rehearsal, name: "ledger".into() };
     let step = |key: &str| {
         let action =
-            RehearsalAction { key: key.into(), undo: !lasting, lasting, destroys_data: false, fails: false, undo_fails: false };
+            RehearsalAction { key: key.into(), undo: !lasting, lasting, ..RehearsalAction::default() };
         let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
         Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None, only_while: None }
     };

@@ -314,3 +314,6 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 //! here. Deliberately no look and no action: what is asked over a connection stands in `probe` and `action`.
 
 pub mod amqp;
+pub mod container;
 pub mod docker;
 mod held;
 pub mod http;

@@ -11,6 +11,7 @@
 pub mod amqp;
 pub mod container;
 pub mod docker;
+pub mod env_file;
 mod held;
 pub mod http;
 mod postgres;

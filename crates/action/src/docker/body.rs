@@ -12,9 +12,8 @@ use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, MountPoint, MountType,
     NetworkingConfig,
 };
+use connect::container::label;
 use runbook::incident::IncidentId;
-
-use super::labels;
 
 /// What the copy is for.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +81,7 @@ impl Blueprint {
             Likeness::Clone { .. } => part_from_anonymous(&mut host, &mut volumes),
             Likeness::Replacement { .. } => keep_anonymous(&mut host, mounts),
         }
-        let service = config.labels.as_ref().and_then(|all| all.get("com.docker.compose.service")).map(String::as_str);
+        let service = config.labels.as_ref().and_then(|all| all.get(label::SERVICE)).map(String::as_str);
         let names = Names { short, old: old_name, new: name, service };
         let networks = networks(source, &host, &names, matches!(likeness, Likeness::Replacement { .. }));
         let mut networks = networks.into_iter();
@@ -175,19 +174,19 @@ fn environment(old: Option<Vec<String>>, likeness: Likeness<'_>) -> Option<Vec<S
 
 fn labelled(mut all: HashMap<String, String>, source: &str, likeness: Likeness<'_>) -> HashMap<String, String> {
     // What the source itself came from says nothing of the copy.
-    for own in [labels::INCIDENT, labels::CLONE_OF, labels::REPLACES] {
+    for own in [label::INCIDENT, label::CLONE_OF, label::REPLACES] {
         all.remove(own);
     }
     let mut put = |label: &str, value: String| all.insert(label.to_owned(), value);
     match likeness {
         Likeness::Clone { number, incident, .. } => {
-            put("com.docker.compose.container-number", number.to_string());
-            put(labels::INCIDENT, incident.to_string());
-            put(labels::CLONE_OF, source.to_owned());
+            put(label::NUMBER, number.to_string());
+            put(label::INCIDENT, incident.to_string());
+            put(label::CLONE_OF, source.to_owned());
         }
         Likeness::Replacement { incident, .. } => {
-            put(labels::INCIDENT, incident.to_string());
-            put(labels::REPLACES, source.to_owned());
+            put(label::INCIDENT, incident.to_string());
+            put(label::REPLACES, source.to_owned());
         }
     }
     all
@@ -344,8 +343,8 @@ mod tests {
         assert_eq!(clone.body.hostname, None);
         let labels = clone.body.labels.unwrap();
         assert_eq!(labels["com.docker.compose.container-number"], "2");
-        assert_eq!(labels[super::labels::INCIDENT], "INC-7");
-        assert_eq!(labels[super::labels::CLONE_OF], worker().id.unwrap());
+        assert_eq!(labels[label::INCIDENT], "INC-7");
+        assert_eq!(labels[label::CLONE_OF], worker().id.unwrap());
         for kept in ["project", "service", "oneoff", "config-hash", "version"] {
             let label = format!("com.docker.compose.{kept}");
             assert_eq!(labels.get(&label), worker().config.unwrap().labels.unwrap().get(&label), "{label}");
@@ -392,9 +391,9 @@ mod tests {
         assert!(!env.contains(&"CONCURRENCY=2".to_owned()));
         assert_eq!(env.len(), source.config.clone().unwrap().env.unwrap().len() + 1);
         let labels = new.body.labels.clone().unwrap();
-        assert_eq!(labels[super::labels::REPLACES], source.id.unwrap());
+        assert_eq!(labels[label::REPLACES], source.id.unwrap());
         assert_eq!(labels["com.docker.compose.container-number"], "1");
-        assert!(!labels.contains_key(super::labels::CLONE_OF));
+        assert!(!labels.contains_key(label::CLONE_OF));
         let inside = &new.further[0].endpoint;
         assert_eq!(inside.ipam_config.as_ref().unwrap().ipv4_address.as_deref(), Some("10.77.3.9"));
         assert_eq!((&inside.mac_address, &inside.ip_address, &inside.network_id), (&None, &None, &None));
@@ -417,13 +416,13 @@ mod tests {
     fn a_second_replacement_forgets_what_the_first_replaced() {
         let mut source = worker();
         let labels = source.config.as_mut().unwrap().labels.as_mut().unwrap();
-        labels.insert(super::labels::REPLACES.to_owned(), "older".to_owned());
-        labels.insert(super::labels::INCIDENT.to_owned(), "INC-1".to_owned());
+        labels.insert(label::REPLACES.to_owned(), "older".to_owned());
+        labels.insert(label::INCIDENT.to_owned(), "INC-1".to_owned());
         let clone = clone_of(&source).body.labels.unwrap();
-        assert!(!clone.contains_key(super::labels::REPLACES));
-        assert_eq!(clone[super::labels::INCIDENT], "INC-7");
+        assert!(!clone.contains_key(label::REPLACES));
+        assert_eq!(clone[label::INCIDENT], "INC-7");
         let new = replacement_of(&source, &[]).body.labels.unwrap();
-        assert_eq!(new[super::labels::REPLACES], source.id.unwrap());
+        assert_eq!(new[label::REPLACES], source.id.unwrap());
     }
 
     #[test]

@@ -111,6 +111,18 @@ fn a_restart_is_for_failing_replicas_that_may_be_touched() {
 }
 
 #[test]
+fn one_that_the_engine_is_restarting_is_why_nothing_is_restarted() {
+    let service = target(3, false, false);
+    let why = "the Engine is restarting it already";
+    let looping = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)])]);
+    for action in [DockerAction::Restart(restart(0)), DockerAction::RollingRestart(restart(0))] {
+        assert_eq!(choose(action, &looping, &service, &[]).unwrap_err(), format!("shop_a: {why}"));
+    }
+    let beside = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)]), replica("b", &[])]);
+    assert_eq!(choose(DockerAction::RollingRestart(restart(0)), &beside, &service, &[]), Ok(vec!["b".into()]));
+}
+
+#[test]
 fn clones_get_free_numbers_up_to_the_ceiling_and_only_where_they_may() {
     let one = seen(vec![replica("a", &[("number", Value::Number(4.0))])]);
     assert_eq!(choose(scale(9), &one, &target(3, true, false), &[]), Ok(vec!["shop_worker_5".into(), "shop_worker_6".into()]));

@@ -34,8 +34,6 @@ pub mod label {
     pub const CLONE_OF: &str = "runbookd.clone-of";
     /// The full id of the container that this one replaces.
     pub const REPLACES: &str = "runbookd.replaces";
-    /// The names of the variables that were changed when it replaced another, with commas between.
-    pub const SET: &str = "runbookd.set";
 }
 
 /// Between a container's own name and the incident for which a recreate keeps it.

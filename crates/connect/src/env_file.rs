@@ -49,23 +49,7 @@ impl EnvFile {
     /// # Errors
     /// What is in the way, for people; never a line of the file.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let cannot = |what: &str, error: &dyn fmt::Display| format!("{} cannot be {what}: {error}", path.display());
-        let real = path.canonicalize().map_err(|error| cannot("found", &error))?;
-        // Opening a pipe would wait for its other end.
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-        let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&real);
-        let file: File = opened.map_err(|error| cannot("read", &error))?;
-        let meta = file.metadata().map_err(|error| cannot("read", &error))?;
-        if !meta.is_file() {
-            return Err(cannot("read", &"it is no file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", &error))?;
-        if bytes.len() as u64 > LONGEST {
-            return Err(cannot("read", &"it is longer than a megabyte"));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| cannot("read", &"it is not in UTF-8"))?;
-        Ok(Self { path: real, meta, text })
+        read_text(path).map(|(path, meta, text)| Self { path, meta, text })
     }
 
     /// Where it really is.
@@ -90,6 +74,31 @@ impl EnvFile {
     pub fn with(&self, set: &BTreeMap<String, String>) -> Result<String, String> {
         with(&self.text, set).map_err(|why| format!("{}: {why}", self.path.display()))
     }
+}
+
+/// Where a text file really is, what the disk says of it, and its text. At most a megabyte; a link is followed. Blocks for as long as
+/// the disk does.
+///
+/// # Errors
+/// What is in the way, for people; never a line of the file.
+pub fn read_text(path: &Path) -> Result<(PathBuf, Metadata, String), String> {
+    let cannot = |what: &str, error: &dyn fmt::Display| format!("{} cannot be {what}: {error}", path.display());
+    let real = path.canonicalize().map_err(|error| cannot("found", &error))?;
+    // Opening a pipe would wait for its other end.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&real);
+    let file: File = opened.map_err(|error| cannot("read", &error))?;
+    let meta = file.metadata().map_err(|error| cannot("read", &error))?;
+    if !meta.is_file() {
+        return Err(cannot("read", &"it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", &error))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(cannot("read", &"it is longer than a megabyte"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| cannot("read", &"it is not in UTF-8"))?;
+    Ok((real, meta, text))
 }
 
 fn says(text: &str, key: &str, value: &str) -> Says {

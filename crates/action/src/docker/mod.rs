@@ -4,11 +4,16 @@
 //! it. Somebody who was faster is left alone. What is created, started, stopped or removed is proved by a look at the service and
 //! never by the Engine's answer. Deliberately no kill, no force and no removal of volumes.
 
+mod agreement;
 mod body;
+mod definition;
+mod env;
 mod exec;
 mod hand;
 mod headroom;
+mod recreate;
 mod reply;
+mod reserve;
 mod restart;
 mod scale;
 mod shrink;
@@ -38,7 +43,9 @@ pub(crate) async fn carry_out(
     let done = match (action, committed.order().purpose) {
         (DockerAction::Scale(scale), Purpose::Do) => scale::out(&hand, scale).await,
         (DockerAction::Scale(_), Purpose::Undo | Purpose::End) => shrink::back(&hand).await,
-        (DockerAction::Recreate(_), _) => Err(hand.no("not written")),
+        (DockerAction::Recreate(recreate), Purpose::Do) => recreate::replace(&hand, recreate).await,
+        (DockerAction::Recreate(recreate), Purpose::Undo) => reserve::put_back(&hand, recreate).await,
+        (DockerAction::Recreate(recreate), Purpose::End) => reserve::give_up(&hand, recreate).await,
         (DockerAction::Restart(restart), Purpose::Do) => restart::restart(&hand, restart, false).await,
         (DockerAction::RollingRestart(restart), Purpose::Do) => restart::restart(&hand, restart, true).await,
         (DockerAction::Start(_), Purpose::Do) => start::start(&hand).await,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use runbook::action::{Action, Destroys};
 use runbook::book::{Mode, Runbook};
-use runbook::condition::Truth;
+use runbook::condition::{Condition, Truth};
 use runbook::incident::{Aim, How, IncidentId, Waiting};
 use runbook::order::Order;
 use runbook::target::TargetSelector;
+use runbook::text::inert;
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
@@ -107,8 +108,15 @@ pub(crate) fn in_inventory(case: &Case<'_>) -> Word {
     Ok("in the inventory".to_owned())
 }
 
-fn truth_of(case: &Case<'_>, condition: &runbook::condition::Condition) -> Truth {
+fn truth_of(case: &Case<'_>, condition: &Condition) -> Truth {
     condition.evaluate(case.findings)
+}
+
+/// That a condition does not hold, with what was seen of its fields: which part of it failed is what people ask next.
+fn does_not_hold(case: &Case<'_>, condition: &Condition) -> String {
+    let seen = |path: &String| format!("{path} {}", inert(&case.findings.value(path).to_string(), 60));
+    let seen: Vec<String> = condition.paths().iter().map(seen).collect();
+    format!("{} does not hold ({})", condition.source(), seen.join(", "))
 }
 
 /// The rung was begun: a later step stands on what earlier ones changed, and the next replica on what became of the one before.
@@ -132,11 +140,11 @@ pub(crate) fn required(case: &Case<'_>) -> Word {
                 && case.incident.still_fires()
                 && case.now.since(case.incident.opened) < NEED_PATIENCE =>
         {
-            let why = format!("not needed so far: {} does not hold; looked at again while the alert fires", require.source());
+            let why = format!("not needed so far: {}; looked at again while the alert fires", does_not_hold(case, require));
             Err(wait(case.now.plus(NEED_RETRY), Waiting::Time, why))
         }
         Truth::False if case.incident.attempts.is_empty() => {
-            Err(end(How::Refused, format!("not needed: {} does not hold", require.source())))
+            Err(end(How::Refused, format!("not needed: {}", does_not_hold(case, require))))
         }
         Truth::False => Err(end(How::HandedOver, format!("the cure was not verified, and {} no longer holds", require.source()))),
     }
@@ -151,7 +159,7 @@ pub(crate) fn applies(case: &Case<'_>) -> Word {
             Truth::True => Ok(format!("{} holds", when.source())),
             Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
             Truth::False => {
-                let why = format!("`{}` does not apply: {} does not hold", remedy.name, when.source());
+                let why = format!("`{}` does not apply: {}", remedy.name, does_not_hold(case, when));
                 Err(instead(why.clone(), Decision::SkipRung(why)))
             }
         },

@@ -201,7 +201,8 @@ fn a_cure_that_is_not_needed_yet_is_looked_at_again_while_the_alert_fires_and_th
     assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Time, .. }));
     scene.now = NOW.plus(std::time::Duration::from_secs(900));
     scene.findings = findings(Value::Flag(false), scene.now);
-    assert!(matches!(scene.rule().decision, Decision::End { how: How::Refused, .. }));
+    let Decision::End { how: How::Refused, why } = scene.rule().decision else { panic!("it is not refused") };
+    assert_eq!(why, "not needed: ledger.broken does not hold (ledger.broken false)");
 }
 
 #[test]

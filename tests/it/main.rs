@@ -13,6 +13,7 @@ mod deploy;
 mod doctor;
 mod door;
 mod estate;
+mod examined;
 mod intake;
 mod kill;
 mod looks;

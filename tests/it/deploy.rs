@@ -37,18 +37,59 @@ fn prometheus_takes_the_rules_and_their_own_tests_pass() {
     passes("promtool", &["test", "rules", "prometheus/rules.test.yml"]);
 }
 
+/// The names of the alerts of a rule file of ours, each with its labels as they are written.
+fn alerts(name: &str) -> Vec<(String, Vec<String>)> {
+    let text = text(name);
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(alert) = line.strip_prefix("- alert: ") {
+            found.push((alert.to_owned(), Vec::new()));
+        } else if let (Some(labels), Some(last)) = (line.strip_prefix("labels: {"), found.last_mut()) {
+            let pairs = labels.trim_end_matches('}').split(", ").map(|pair| pair.replace(": ", "="));
+            last.1 = pairs.collect();
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_said_about_runbookd_goes_to_people_and_never_to_runbookd() {
+    packages::ensure(&["prometheus", "prometheus-alertmanager"]).unwrap();
+    let told = passes("promtool", &["check", "rules", "prometheus/runbookd.yml"]);
+    let alerts = alerts("prometheus/runbookd.yml");
+    assert!(alerts.len() >= 10 && told.contains(&format!("{} rules found", alerts.len())), "{told}");
+    passes("promtool", &["test", "rules", "../tests/fixtures/rules/runbookd.test.yml"]);
+    for (alert, labels) in &alerts {
+        let wanted = if alert == "Watchdog" { "runbookd" } else { "humans" };
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        assert_eq!(receivers(&[&[format!("alertname={alert}").as_str()], &labels[..]].concat()), wanted, "{alert} {labels:?}");
+    }
+}
+
+#[test]
+fn every_metric_that_a_rule_about_runbookd_asks_for_is_one_that_runbookd_has() {
+    let registered = std::fs::read_to_string(xtask::paths::root().join("crates/runbookd/src/metrics.rs")).unwrap();
+    let rules = text("prometheus/runbookd.yml");
+    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with("runbookd_"));
+    let asked: std::collections::BTreeSet<&str> = words.collect();
+    assert!(asked.len() > 5, "{asked:?}");
+    for metric in asked {
+        let name = metric.trim_start_matches("runbookd_").trim_end_matches("_total");
+        assert!(registered.contains(&format!("\"{name}\"")), "{metric} is no metric of runbookd");
+    }
+}
+
+/// Whom the shipped routes tell of an alert with these labels.
+fn receivers(labels: &[&str]) -> String {
+    let file = "--config.file=alertmanager/alertmanager.yml";
+    let told = passes("amtool", &[&["config", "routes", "test", file][..], labels].concat());
+    told.lines().next().unwrap_or_default().to_owned()
+}
+
 #[test]
 fn alertmanager_takes_its_configuration_and_tells_people_whatever_we_do() {
     packages::ensure(&["prometheus-alertmanager"]).unwrap();
     passes("amtool", &["check-config", "alertmanager/alertmanager.yml"]);
-    let receivers = |labels: &[&str]| {
-        let file = "--config.file=alertmanager/alertmanager.yml";
-        passes("amtool", &[&["config", "routes", "test", file][..], labels].concat())
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
     // Every alert goes to us and to people, also one of a severity that nobody thought of.
     for labels in [&["severity=critical"][..], &["severity=warning"], &["severity=page"], &[]] {
         assert_eq!(receivers(&[&["alertname=A"], labels].concat()), "runbookd,humans", "{labels:?}");

@@ -14,6 +14,7 @@ mod docker;
 mod doctor;
 mod door;
 mod estate;
+mod examined;
 mod intake;
 mod kill;
 mod looks;

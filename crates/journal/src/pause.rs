@@ -177,7 +177,8 @@ impl Journal {
             });
         }
         if let Some(reason) = pause_file(self.directory()) {
-            pauses.push(PauseRow { scope: "all".to_owned(), reason, by: "the pause file".to_owned(), since: now, until: None });
+            let since = pause_file_since(self.directory()).map_or(now, |since| since.min(now));
+            pauses.push(PauseRow { scope: "all".to_owned(), reason, by: "the pause file".to_owned(), since, until: None });
         }
         Ok(pauses)
     }
@@ -200,6 +201,13 @@ pub fn pause_file(directory: &Path) -> Option<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => Some(format!("whether {} is there cannot be told: {error}", path.display())),
     }
+}
+
+/// When the pause file was written, as far as the file system says.
+fn pause_file_since(directory: &Path) -> Option<Stamp> {
+    let written = std::fs::symlink_metadata(directory.join(PAUSE_FILE)).ok()?.modified().ok()?;
+    let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Stamp::from_millis(i64::try_from(since.as_millis()).ok()?))
 }
 
 fn reason_in(path: &Path) -> std::io::Result<String> {

@@ -56,8 +56,8 @@ pub(super) enum Command {
     },
     /// Say everything that is wrong with the configuration, without touching the world.
     Check {
-        /// Compare with a rule file of Prometheus too; may be given several times.
-        #[arg(long, value_name = "FILE")]
+        /// Compare with a rule file of Prometheus too, or with those of a folder; may be given several times.
+        #[arg(long, value_name = "FILE|DIR")]
         rules: Vec<PathBuf>,
         /// Compare with the configuration of Alertmanager too.
         #[arg(long, value_name = "FILE")]

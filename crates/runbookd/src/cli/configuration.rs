@@ -15,9 +15,7 @@ pub(super) fn check(config: &Path, rules: &[PathBuf], alertmanager: Option<&Path
         Ok(loaded) => {
             let mut complaints = Complaints::default();
             complaints.extend(loaded.notes.clone());
-            if !rules.is_empty() || alertmanager.is_some() {
-                complaints.extend(config::against(&loaded, rules, alertmanager));
-            }
+            complaints.extend(config::against(&loaded, rules, alertmanager));
             complaints.sort();
             let (runbooks, targets) = (loaded.configuration.runbooks.len(), loaded.configuration.inventory.iter().count());
             (complaints, format!("{}: {runbooks} runbooks, {targets} targets, no errors\n", config.display()))

@@ -41,7 +41,7 @@ pub struct Loaded {
     pub notes: Complaints,
     /// Where each runbook says what it matches, for [`against`].
     places: BTreeMap<String, Complaint>,
-    /// The text of the files that `places` point into.
+    /// The text of every file, for complaints that are made later.
     sources: BTreeMap<String, String>,
 }
 
@@ -75,6 +75,8 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     let mut sources = BTreeMap::new();
     for (file, found) in &found {
         places.insert(found.name.clone(), file.complaint(Warning, found.match_at.clone(), "", ""));
+    }
+    for file in daemon_file.iter().chain(&targets_file).chain(&runbook_files) {
         sources.insert(file.name().to_owned(), file.text().to_owned());
     }
     let runbooks: BTreeMap<String, Runbook> =

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use runbook::alert::Labels;
 use runbook::book::Runbook;
-use runbook::matcher::{Matcher, Matchers, Op};
+use runbook::matcher::Matchers;
 use runbook::text::inert;
 
+use super::check::matching::{Room, room};
 use super::lower::runbook::Found;
 use super::yaml::Document;
 
@@ -39,8 +40,8 @@ pub fn complain(all: &[(&Document, Found)]) {
         for (_, _, other, others) in earlier {
             let message = if written(matchers) == written(others) {
                 format!("this matches the same alerts as `{}`", other.name)
-            } else if let Some(alert) = shared_alert(matchers, others) {
-                format!("the alert `{}` matches this and `{}`", inert(&alert, 80), other.name)
+            } else if let Room::For(labels) = room(matchers.0.iter().chain(&others.0)) {
+                format!("{} matches this and `{}`", alert(&labels), other.name)
             } else {
                 continue;
             };
@@ -56,25 +57,13 @@ fn written(matchers: &Matchers) -> BTreeSet<String> {
     matchers.0.iter().map(ToString::to_string).collect()
 }
 
-/// The name of an alert that satisfies both, where one can be made from what both spell out.
-fn shared_alert(one: &Matchers, other: &Matchers) -> Option<String> {
-    let mut labels: Labels = BTreeMap::new();
-    for matcher in one.0.iter().chain(&other.0).filter(|matcher| matcher.op() == Op::Equal && matcher.name() != "alertname") {
-        labels.insert(matcher.name().to_owned(), matcher.value().to_owned());
-    }
-    let names = one.0.iter().chain(&other.0).filter(|matcher| matcher.name() == "alertname").flat_map(spelt_out);
-    names.into_iter().find(|name| {
-        labels.insert("alertname".to_owned(), name.clone());
-        one.matches(&labels) && other.matches(&labels)
-    })
-}
-
-/// The names in `A` or `A|B`; none where a pattern says more than that.
-fn spelt_out(matcher: &Matcher) -> Vec<String> {
-    let plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '-'));
-    match matcher.op() {
-        Op::Equal => vec![matcher.value().to_owned()],
-        Op::Matches => matcher.value().split('|').filter(|name| !name.is_empty() && plain(name)).map(str::to_owned).collect(),
-        Op::NotEqual | Op::NotMatches => Vec::new(),
+/// An example of an alert, by its name and the labels that matter.
+fn alert(labels: &Labels) -> String {
+    let name = labels.get("alertname").map_or("", String::as_str);
+    let more = labels.iter().filter(|(label, value)| *label != "alertname" && !value.is_empty());
+    let more: Vec<String> = more.map(|(label, value)| format!("{}={}", inert(label, 40), inert(value, 40))).collect();
+    match more.is_empty() {
+        true => format!("the alert `{}`", inert(name, 80)),
+        false => format!("the alert `{}` with {}", inert(name, 80), more.join(", ")),
     }
 }

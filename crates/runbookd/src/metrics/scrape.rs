@@ -8,7 +8,7 @@ use anyhow::Context;
 use journal::Journal;
 use runbook::time::Stamp;
 
-use super::{ByStage, Metrics, OPEN_STAGES, small};
+use super::{ByStage, Metrics, OPEN_STAGES, seconds, small};
 
 /// What the text is, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +51,8 @@ impl Metrics {
         self.outbox.set(small(waiting));
         self.outbox_age.set(oldest.map_or(0.0, |due| now.since(due).as_secs_f64()));
         self.journal_bytes.set(small(journal.used_bytes().await?));
+        let oldest = journal.pauses(now).await?.into_iter().map(|pause| pause.since).min();
+        self.paused_since.set(oldest.map_or(0.0, seconds));
         Ok(())
     }
 }
@@ -86,10 +88,32 @@ mod tests {
             "runbookd_http_connections 1",
             "runbookd_journal_writable 1",
             "runbookd_inbox_rows 0",
+            "runbookd_paused_since_timestamp_seconds 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
         assert!(text.contains("runbookd_build_info{version=") && text.ends_with("# EOF\n") && !text.contains("abc"));
         drop(one);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_pause_is_told_whatever_it_pauses_and_the_pause_file_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(directory.path()).await.unwrap();
+        let metrics = Metrics::new();
+        let at = |millis: i64| Stamp::from_millis(millis);
+        let until = Some(at(90_000));
+        for (scope, from, until) in [("all", 40_000, None), ("runbook:a", 20_000, until)] {
+            journal.pause(&scope.parse().unwrap(), "why", "somebody", at(from), until).await.unwrap();
+        }
+        let now = async |millis: i64| metrics.scrape(&journal, at(millis)).await.unwrap();
+        let line = |seconds: &str| format!("runbookd_paused_since_timestamp_seconds {seconds}\n");
+        assert!(now(50_000).await.contains(&line("20.0")));
+        assert!(now(100_000).await.contains(&line("40.0")), "the other one is over by itself");
+        journal.resume(&"all".parse().unwrap()).await.unwrap();
+        assert!(now(100_000).await.contains(&line("0.0")));
+        let file = std::fs::File::create(directory.path().join("PAUSE")).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(60)).unwrap();
+        assert!(now(100_000).await.contains(&line("60.0")));
     }
 }

@@ -3,11 +3,12 @@
 //! tried in order, a match without `continue` ends it, and a parent's receiver counts only where no child matched.
 
 use runbook::Span;
+use runbook::book::Runbook;
 use runbook::matcher::{Matcher, Op};
 use serde::Deserialize;
 
-use super::Certainty;
-use super::rules::Rule;
+use super::rules::{ABOUT_US, Rule};
+use super::{Certainty, paging};
 use crate::config::Loaded;
 use crate::config::complaint::Severity;
 use crate::config::yaml::{Bytes, Document, Entries, Kind, Placed, Raw, Reader};
@@ -15,7 +16,18 @@ use crate::config::yaml::{Bytes, Document, Entries, Kind, Placed, Raw, Reader};
 /// The path under which runbookd takes deliveries.
 const OUR_PATH: &str = "/webhook/alertmanager";
 /// Alertmanager's own, where a file says nothing.
-const USUAL_GROUP_INTERVAL: Span = Span::secs(300);
+const USUAL: Waits = Waits { hold: Span::secs(30), interval: Span::secs(300), repeat: Span::secs(4 * 3600) };
+
+/// How long a route waits.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    /// `group_wait`: before the first word of a group.
+    pub(super) hold: Span,
+    /// `group_interval`: between two words of one group.
+    pub(super) interval: Span,
+    /// `repeat_interval`: before the same is said again.
+    repeat: Span,
+}
 
 #[derive(Deserialize)]
 struct WrittenFile {
@@ -32,8 +44,31 @@ struct WrittenRoute {
     match_re: Option<Placed<Entries<Placed<String>>>>,
     #[serde(rename = "continue")]
     goes_on: Option<Placed<bool>>,
+    group_wait: Option<Placed<Span>>,
     group_interval: Option<Placed<Span>>,
+    repeat_interval: Option<Placed<Span>>,
     routes: Option<Placed<Vec<Placed<WrittenRoute>>>>,
+}
+
+impl WrittenRoute {
+    fn children(&self) -> &[Placed<WrittenRoute>] {
+        self.routes.as_ref().and_then(Placed::get).map_or(&[][..], Vec::as_slice)
+    }
+
+    /// What matches it is offered to the next route as well.
+    fn goes_on(&self) -> bool {
+        self.goes_on.as_ref().and_then(Placed::get) == Some(&true)
+    }
+
+    /// Its waits, where those above have these.
+    fn waits(&self, above: Waits) -> Waits {
+        let own = |placed: &Option<Placed<Span>>, above| placed.as_ref().and_then(Placed::get).copied().unwrap_or(above);
+        Waits {
+            hold: own(&self.group_wait, above.hold),
+            interval: own(&self.group_interval, above.interval),
+            repeat: own(&self.repeat_interval, above.repeat),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -58,10 +93,11 @@ struct Ours {
     tells_others: bool,
 }
 
-/// Checks the file; complaints go on its list.
-pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
-    let Some(root) = document.root() else { return };
-    let Some(written) = Reader::new(document, root).lenient().read::<WrittenFile>() else { return };
+/// Checks the file; complaints go on its list. Gives the longest that a route to us waits before it tells us of an alert, where
+/// there is one. `handled` are the rules that a runbook is for, `about_us` those about runbookd itself.
+pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>], about_us: &[&Rule<'_>]) -> Option<Span> {
+    let root = document.root()?;
+    let written = Reader::new(document, root).lenient().read::<WrittenFile>()?;
     let receivers = written.receivers.as_ref().and_then(Placed::get);
     let ours: Vec<Ours> = receivers
         .into_iter()
@@ -73,14 +109,16 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
     if ours.is_empty() {
         let message = format!("no receiver here has a webhook whose address ends in {OUR_PATH}, so nothing is ever delivered");
         document.complain(start, message, format!("add a receiver with url: http://RUNBOOKD:9095{OUR_PATH}"));
-        return;
+        return None;
     }
     let Some(route) = &written.route else {
         document.complain(start, "`route` is missing here", "add `route:` with a route to the receiver that delivers to us");
-        return;
+        return None;
     };
     let routes = Routes { loaded, document, ours: &ours };
-    if !routes.walk(route, USUAL_GROUP_INTERVAL, None) {
+    let mut ours_wait = Vec::new();
+    routes.walk(route, USUAL, None, &mut ours_wait);
+    if ours_wait.is_empty() {
         document.complain(
             route.at(),
             format!(
@@ -89,7 +127,7 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
             ),
             "add a route with that `receiver` and `continue: true` before those for people",
         );
-        return;
+        return None;
     }
     for rule in handled {
         if routes.reaches(route, rule, true).0 == Certainty::No {
@@ -101,6 +139,22 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>]) {
             );
         }
     }
+    for rule in about_us.iter().filter(|rule| rule.carries(ABOUT_US).1 == Some("never")) {
+        if routes.reaches(route, rule, true).0 != Certainty::No {
+            rule.document.say(
+                Severity::Warning,
+                rule.at.clone(),
+                format!("`{}` is about runbookd itself, and Alertmanager's routes bring it to runbookd", rule.name),
+                "put a route for people with `matchers: ['runbookd=\"never\"']` and without `continue` before the others",
+            );
+        }
+    }
+    let mut people = Vec::new();
+    for rule in handled {
+        routes.people_for(route, USUAL, true, rule, &mut people);
+    }
+    paging::complain(loaded, document, &people);
+    ours_wait.into_iter().map(|waits| waits.hold.max(waits.interval)).max()
 }
 
 /// Looks at one receiver; some where it delivers to us.
@@ -177,6 +231,16 @@ fn delivery(loaded: &Loaded, document: &Document, at: Bytes, webhook: &WrittenWe
     }
 }
 
+/// A route by which people hear of a rule's alerts.
+pub(super) struct Route<'a> {
+    /// Where it stands.
+    pub(super) at: Bytes,
+    /// Its waits, inherited ones too.
+    pub(super) waits: Waits,
+    /// The rule.
+    pub(super) rule: &'a Rule<'a>,
+}
+
 struct Routes<'a> {
     loaded: &'a Loaded,
     document: &'a Document,
@@ -189,31 +253,61 @@ impl Routes<'_> {
         self.ours.iter().find(|ours| ours.name == *name)
     }
 
-    /// Visits a route and those below; true where one leads to us. `after` is how many siblings follow; none for the root.
-    fn walk(&self, placed: &Placed<WrittenRoute>, inherited: Span, after: Option<usize>) -> bool {
-        let Some(route) = placed.get() else { return false };
-        let interval = route.group_interval.as_ref().and_then(Placed::get).copied().unwrap_or(inherited);
-        let children = route.routes.as_ref().and_then(Placed::get).map_or(&[][..], Vec::as_slice);
-        let mut leads = false;
+    /// Visits a route and those below, and keeps the waits of those that lead to us. `after` is how many siblings follow; none
+    /// for the root.
+    fn walk(&self, placed: &Placed<WrittenRoute>, inherited: Waits, after: Option<usize>, ours_wait: &mut Vec<Waits>) {
+        let Some(route) = placed.get() else { return };
+        let waits = route.waits(inherited);
         if let Some(ours) = self.leads_to_us(route) {
-            leads = true;
+            ours_wait.push(waits);
             self.people(placed, route, ours, after);
             let at = route.group_interval.as_ref().map_or(placed.at(), Placed::at);
-            self.resends(at, interval);
+            self.resends(at, waits);
         }
+        let children = route.children();
         for (index, child) in children.iter().enumerate() {
-            leads |= self.walk(child, interval, Some(children.len() - index - 1));
+            self.walk(child, waits, Some(children.len() - index - 1), ours_wait);
         }
-        leads
+    }
+
+    /// Collects the routes by which people may hear of a rule's alerts; says whether they match this one.
+    fn people_for<'r>(
+        &self,
+        placed: &Placed<WrittenRoute>,
+        inherited: Waits,
+        is_root: bool,
+        rule: &'r Rule<'r>,
+        people: &mut Vec<Route<'r>>,
+    ) -> Certainty {
+        let Some(route) = placed.get() else { return Certainty::Perhaps };
+        let matched = if is_root { Certainty::Yes } else { self.matched(route, rule) };
+        if matched == Certainty::No {
+            return matched;
+        }
+        let waits = route.waits(inherited);
+        let mut by_child = Certainty::No;
+        for child in route.children() {
+            let child_matched = self.people_for(child, waits, false, rule, people);
+            by_child = by_child.max(child_matched);
+            if child_matched == Certainty::Yes && !child.get().is_some_and(WrittenRoute::goes_on) {
+                break;
+            }
+        }
+        if by_child != Certainty::Yes && self.leads_to_us(route).is_none() {
+            people.push(Route { at: placed.at(), waits, rule });
+        }
+        matched
     }
 
     /// Whether people still hear of what comes to us.
     fn people(&self, placed: &Placed<WrittenRoute>, route: &WrittenRoute, ours: &Ours, after: Option<usize>) {
-        let goes_on = route.goes_on.as_ref().and_then(Placed::get) == Some(&true);
+        let goes_on = route.goes_on();
         let (message, mend) = match after {
             _ if ours.tells_others => return,
             // The root's receiver is for what no child takes; people have the children.
             None => return,
+            // Nobody wants to hear of a heartbeat; it is for us alone.
+            Some(_) if self.is_heartbeat(route) => return,
             Some(_) if !goes_on => ("what comes here ends here: no person hears of it from Alertmanager", "add `continue: true`"),
             Some(0) => (
                 "`continue: true` on the last route leads nowhere: the receiver above counts only where no route matched",
@@ -224,22 +318,39 @@ impl Routes<'_> {
         self.document.say(Severity::Warning, placed.at(), message, mend);
     }
 
+    fn is_heartbeat(&self, route: &WrittenRoute) -> bool {
+        self.matchers(route).is_some_and(|all| {
+            all.iter().any(|matcher| (matcher.name(), matcher.op(), matcher.value()) == ("alertname", Op::Equal, "Watchdog"))
+        })
+    }
+
     /// A cooldown that is over before the alert can be sent again holds nothing back.
-    fn resends(&self, at: Bytes, interval: Span) {
-        let short: Vec<&str> = self
-            .loaded
-            .configuration
-            .runbooks
-            .values()
-            .filter(|runbook| runbook.matches.is_some() && !runbook.remedies.is_empty() && runbook.limits.cooldown < interval)
-            .map(|runbook| runbook.name.as_str())
-            .collect();
+    fn resends(&self, at: Bytes, waits: Waits) {
+        let acting = || {
+            let all = self.loaded.configuration.runbooks.values();
+            all.filter(|runbook| runbook.matches.is_some() && !runbook.remedies.is_empty())
+        };
+        let named = |short: Vec<&Runbook>| short.iter().map(|runbook| runbook.name.as_str()).collect::<Vec<_>>().join("`, `");
+        let interval = waits.interval;
+        let short: Vec<&Runbook> = acting().filter(|runbook| runbook.limits.cooldown < interval).collect();
         if !short.is_empty() {
             let message = format!(
                 "an alert is sent again after {interval} at the soonest, and the cooldown of `{}` is over by then: it holds nothing back",
-                short.join("`, `")
+                named(short)
             );
-            self.document.say(Severity::Warning, at, message, format!("make the cooldown longer than {interval}"));
+            self.document.say(Severity::Warning, at.clone(), message, format!("make the cooldown longer than {interval}"));
+        }
+        let repeat = waits.repeat;
+        let short: Vec<&Runbook> = acting()
+            .filter(|runbook| (interval..repeat).contains(&runbook.limits.cooldown) && runbook.limits.rate.is_empty())
+            .collect();
+        if !short.is_empty() {
+            let message = format!(
+                "an alert that stays is sent again every {repeat}, the cooldown of `{}` is over by then, and no `rate` ends it",
+                named(short)
+            );
+            let mend = format!("add `limits: {{rate: [3/1h, 7/24h]}}`, or make the cooldown longer than {repeat}");
+            self.document.say(Severity::Warning, at, message, mend);
         }
     }
 
@@ -251,12 +362,11 @@ impl Routes<'_> {
             return (Certainty::No, Certainty::No);
         }
         let (mut reached, mut by_child) = (Certainty::No, Certainty::No);
-        for child in route.routes.as_ref().and_then(Placed::get).into_iter().flatten() {
+        for child in route.children() {
             let (through, child_matched) = self.reaches(child, rule, false);
             reached = reached.max(through);
             by_child = by_child.max(child_matched);
-            let goes_on = child.get().and_then(|child| child.goes_on.as_ref()).and_then(Placed::get) == Some(&true);
-            if child_matched == Certainty::Yes && !goes_on {
+            if child_matched == Certainty::Yes && !child.get().is_some_and(WrittenRoute::goes_on) {
                 break;
             }
         }
@@ -267,23 +377,21 @@ impl Routes<'_> {
     }
 
     fn matched(&self, route: &WrittenRoute, rule: &Rule<'_>) -> Certainty {
+        self.matchers(route).map_or(Certainty::Perhaps, |all| rule.satisfies(&all))
+    }
+
+    /// What a route asks for, in whichever way it is written; none where that cannot be read.
+    fn matchers(&self, route: &WrittenRoute) -> Option<Vec<Matcher>> {
         let mut all = Vec::new();
         for entry in route.matchers.iter().filter_map(Placed::get).flatten().filter_map(Placed::get) {
-            match Matcher::parse(entry) {
-                Ok(matchers) => all.extend(matchers),
-                // Alertmanager's own check speaks about it; here it only means that nothing is known.
-                Err(_) => return Certainty::Perhaps,
-            }
+            // Alertmanager's own check speaks about what is wrong; here it only means that nothing is known.
+            all.extend(Matcher::parse(entry).ok()?);
         }
         for (entries, op) in [(&route.equal, Op::Equal), (&route.match_re, Op::Matches)] {
             for (name, value) in entries.iter().filter_map(Placed::get).flat_map(|entries| &entries.0) {
-                let (Some(name), Some(value)) = (name.get(), value.get()) else { return Certainty::Perhaps };
-                match Matcher::new(name, op, value) {
-                    Ok(matcher) => all.push(matcher),
-                    Err(_) => return Certainty::Perhaps,
-                }
+                all.push(Matcher::new(name.get()?, op, value.get()?).ok()?);
             }
         }
-        rule.satisfies(&all)
+        Some(all)
     }
 }

@@ -1,17 +1,28 @@
-//! A configuration against the rules and the routes of the monitoring around it. Why: a runbook whose alert is spelt
-//! differently, and a route that stops before it reaches us, look perfect until the night they are needed. It reads other
-//! programs' files leniently and judges only what can be known without running them: a label that a query produces may have
-//! any value.
+//! What no run should have to find: a loaded configuration against itself, and against the rules and the routes of the
+//! monitoring around it. Why apart from loading: a daemon must start on a configuration that is only clumsy, and a runbook whose
+//! alert is spelt differently looks perfect until the night it is needed. It reads other programs' files leniently, judges only
+//! what can be known without running them, and says what it could not decide.
 
 mod alertmanager;
+mod carries;
+mod labels;
+mod loops;
+pub(super) mod matching;
+mod pages;
+mod paging;
 mod rules;
+mod secrets;
+mod shadow;
+mod steps;
 
 use std::path::{Path, PathBuf};
 
 use runbook::matcher::Matcher;
 
 use super::complaint::{Complaints, Severity};
+use super::yaml::Document;
 use super::{Complaint, Loaded, files};
+use pages::Pages;
 use rules::Rule;
 
 /// Whether something holds, as far as files can tell.
@@ -25,12 +36,13 @@ enum Certainty {
     Yes,
 }
 
-/// Compares a loaded configuration with rule files of Prometheus and the configuration of Alertmanager.
+/// Examines a loaded configuration, with rule files of Prometheus (or folders of them) and the configuration of Alertmanager as
+/// far as they are given.
 pub fn against(loaded: &Loaded, rule_files: &[PathBuf], alertmanager_file: Option<&Path>) -> Complaints {
     let mut complaints = Complaints::default();
     let mut documents = Vec::new();
     for path in rule_files {
-        documents.extend(files::read(&mut complaints, path, &path.display().to_string()));
+        documents.extend(rule_documents(&mut complaints, path));
     }
     let mut all: Vec<Rule<'_>> = documents.iter().flat_map(rules::rules).collect();
     all.sort_by(|a, b| (a.document.name(), a.at.start).cmp(&(b.document.name(), b.at.start)));
@@ -39,24 +51,53 @@ pub fn against(loaded: &Loaded, rule_files: &[PathBuf], alertmanager_file: Optio
         idle_runbooks(loaded, &all, &mut complaints);
     }
     let handled: Vec<&Rule<'_>> = all.iter().filter(|rule| is_handled(loaded, rule)).collect();
-    for rule in all.iter().filter(|rule| !is_handled(loaded, rule)) {
+    for rule in all.iter().filter(|rule| !is_handled(loaded, rule) && !rule.is_about_us()) {
         let mut message = format!("no runbook is for the alert `{}`", rule.name);
         if let Some(near) = nearest(loaded, &rule.name) {
             message.push_str(&format!("; `{near}` names an alert much like it"));
         }
         rule.document.say(Severity::Note, rule.at.clone(), message, "write one, or leave it to people");
     }
+    let mut resend = None;
     if let Some(path) = alertmanager_file
         && let Some(document) = files::read(&mut complaints, path, &path.display().to_string())
     {
-        alertmanager::check(loaded, &document, &handled);
+        let about_us: Vec<&Rule<'_>> = all.iter().filter(|rule| rule.is_about_us()).collect();
+        resend = alertmanager::check(loaded, &document, &handled, &about_us);
         complaints.add_file(document.name(), document.text(), document.take_complaints());
     }
     for document in &documents {
         complaints.add_file(document.name(), document.text(), document.take_complaints());
     }
+    let pages = Pages::of(loaded);
+    shadow::complain(loaded, &pages);
+    steps::complain(loaded, &pages);
+    secrets::complain(&pages);
+    labels::complain(loaded, &all, &pages);
+    loops::complain(loaded, &all, resend, &pages);
+    complaints.extend(pages.take());
     complaints.sort();
     complaints
+}
+
+/// A rule file, or those of a folder: of the files there that are YAML, the ones with rules in them.
+fn rule_documents(complaints: &mut Complaints, path: &Path) -> Vec<Document> {
+    if !path.is_dir() {
+        return files::read(complaints, path, &path.display().to_string()).into_iter().collect();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut names: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")).collect();
+    names.sort();
+    let read = names.iter().filter_map(|path| files::read(complaints, path, &path.display().to_string()));
+    let has_rules = |document: &Document| document.root().is_some_and(|root| document.get(root, "groups").is_some());
+    let found: Vec<Document> = read.filter(has_rules).collect();
+    if found.is_empty() {
+        let message = "no file in this folder has rules of Prometheus in it";
+        let mend = "name a folder with files that begin with `groups:`";
+        complaints.push(Complaint::of_file(Severity::Error, &path.display().to_string(), message, mend));
+    }
+    found
 }
 
 /// Runbooks that match none of the rules.
@@ -70,6 +111,9 @@ fn idle_runbooks(loaded: &Loaded, all: &[Rule<'_>], complaints: &mut Complaints)
         let wanted = matchers.0.iter().find(|matcher| matcher.name() == "alertname").map(Matcher::value).unwrap_or_default();
         let near = runbook::text::closest(wanted, all.iter().map(|rule| rule.name.as_str()));
         let mend = match near {
+            Some(name) if name == wanted => {
+                "the rule of this name has other labels; mend `match`, or the rule's `labels`".to_owned()
+            }
             Some(name) => format!("write `{name}`, if that was meant, or add a rule"),
             None => "add a rule that fires this alert, or mend `match`".to_owned(),
         };

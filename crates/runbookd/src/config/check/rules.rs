@@ -1,13 +1,18 @@
-//! Alerting rules of Prometheus: their names and the labels that the file itself fixes. Deliberately no PromQL: which
-//! labels a query produces is left open, and Prometheus's own `promtool` judges the rest.
+//! Alerting rules of Prometheus: their names and the labels that the file itself fixes. Which labels an expression
+//! leaves is known only where it aggregates all others away (`carries`); Prometheus's own `promtool` judges the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use runbook::Span;
 use runbook::matcher::Matcher;
 use serde::Deserialize;
 
 use super::Certainty;
+use super::carries::labels_left;
 use crate::config::yaml::{Bytes, Document, Entries, Placed, Reader};
+
+/// The label by which a rule says what it is to runbookd.
+pub const ABOUT_US: &str = "runbookd";
 
 #[derive(Deserialize)]
 struct WrittenRules {
@@ -23,6 +28,9 @@ struct WrittenGroup {
 struct WrittenRule {
     /// Absent in a recording rule.
     alert: Option<Placed<String>>,
+    expr: Option<Placed<String>>,
+    #[serde(rename = "for")]
+    pending: Option<Placed<Span>>,
     labels: Option<Placed<Entries<Placed<String>>>>,
 }
 
@@ -36,6 +44,10 @@ pub struct Rule<'d> {
     pub name: String,
     /// Labels that the file fixes; none where a template makes the value.
     labels: BTreeMap<String, Option<String>>,
+    /// How long its expression must hold before it fires.
+    pub pending: Span,
+    /// All labels that its expression can leave; none where that cannot be told.
+    left: Option<BTreeSet<String>>,
 }
 
 /// All alerting rules of a file.
@@ -54,7 +66,9 @@ pub fn rules(document: &Document) -> Vec<Rule<'_>> {
                 }
             }
             labels.insert("alertname".to_owned(), Some(name.clone()));
-            all.push(Rule { document, at: placed.at(), name: name.clone(), labels });
+            let pending = rule.pending.as_ref().and_then(Placed::get).copied().unwrap_or(Span::secs(0));
+            let left = rule.expr.as_ref().and_then(Placed::get).and_then(|expression| labels_left(expression));
+            all.push(Rule { document, at: placed.at(), name: name.clone(), labels, pending, left });
         }
     }
     if all.is_empty() && document.root().is_some() {
@@ -76,7 +90,36 @@ impl Rule<'_> {
                 let labels = BTreeMap::from([(matcher.name().to_owned(), value.clone())]);
                 if matcher.matches(&labels) { Certainty::Yes } else { Certainty::No }
             }
+            // No exporter has our own label; only a rule sets it.
+            None if matcher.name() == ABOUT_US => {
+                if matcher.matches_absence() {
+                    Certainty::Yes
+                } else {
+                    Certainty::No
+                }
+            }
             Some(None) | None => Certainty::Perhaps,
         }
+    }
+
+    /// Whether its alerts have a label, and its value where the file fixes it. A label that Prometheus adds to all it sends
+    /// (`external_labels`, relabelling) is not seen here.
+    pub fn carries(&self, label: &str) -> (Certainty, Option<&str>) {
+        match (self.labels.get(label), &self.left) {
+            (Some(value), _) => (Certainty::Yes, value.as_deref()),
+            (None, Some(left)) if !left.contains(label) => (Certainty::No, None),
+            (None, _) => (Certainty::Perhaps, None),
+        }
+    }
+
+    /// What its expression leaves, in words.
+    pub fn left(&self) -> String {
+        let left: Vec<String> = self.left.iter().flatten().map(|label| format!("`{label}`")).collect();
+        if left.is_empty() { "no label".to_owned() } else { format!("only {}", left.join(", ")) }
+    }
+
+    /// Whether the rule itself says what it is to runbookd, by a label of that name: it is about runbookd, and not for it.
+    pub fn is_about_us(&self) -> bool {
+        self.labels.contains_key(ABOUT_US)
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use super::{Process, Program, Scratch, free_port, on_free_ports};
@@ -59,7 +59,9 @@ impl DockerProxy {
                 ("DOCKER_PROXY_ACT", at(ports[2])),
             ];
             let program = program(&scratch, engine, &more);
-            let process = started(&program, || ports.iter().try_for_each(|port| Ok(drop(TcpStream::connect(at(*port))?))))?;
+            let process = started(&program, || {
+                ports.iter().try_for_each(|port| TcpStream::connect(at(*port)).map(drop)).context("a port is not open yet")
+            })?;
             Ok(DockerProxy { process, program, addresses: ports.map(|port| format!("https://127.0.0.1:{port}")), scratch })
         })
     }

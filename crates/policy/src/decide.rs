@@ -233,8 +233,8 @@ fn would(order: &Order) -> String {
 }
 
 fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
-    if case.incident.goes_on() {
-        // The step was counted when it began; its next replica is the same act.
+    if guards::continues(case) {
+        // The step was counted when it began; its next replica, or the other half of it, is the same act.
         return permit(case, order, Vec::new(), gates);
     }
     let mut reservations: Vec<Reservation> = rules

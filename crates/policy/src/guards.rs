@@ -58,6 +58,9 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
     if !case.incident.alerts_are_over() {
         return Ok("what opened it is not over".to_owned());
     }
+    if let Some(word) = finishes(case) {
+        return Ok(word);
+    }
     if case.incident.applied.is_empty() {
         let before = case.incident.attempts.is_empty();
         let why =
@@ -119,9 +122,21 @@ fn does_not_hold(case: &Case<'_>, condition: &Condition) -> String {
     format!("{} does not hold ({})", condition.source(), seen.join(", "))
 }
 
-/// The rung was begun: a later step stands on what earlier ones changed, and the next replica on what became of the one before.
+/// The rung was begun: a later step stands on what earlier ones changed, the next replica on what became of the one before, and what
+/// was done by half is finished.
 fn begun(case: &Case<'_>) -> bool {
-    case.incident.at.step > 0 || case.incident.goes_on()
+    case.incident.at.step > 0 || continues(case)
+}
+
+/// Whether this goes on with what was counted against the limits when it began.
+pub(crate) fn continues(case: &Case<'_>) -> bool {
+    case.aim == Aim::Do && (case.incident.goes_on() || case.incident.left_down(case.findings).is_some())
+}
+
+/// The word on a restart that is to be finished, where the first try stopped something and did not start it again.
+fn finishes(case: &Case<'_>) -> Option<String> {
+    let name = case.incident.left_down(case.findings)?;
+    Some(format!("{name} was stopped for a restart and has not started again: that is finished first"))
 }
 
 /// The runbook's requirement, asked before the first step of each rung.
@@ -217,6 +232,9 @@ const FAILING_FOR: Duration = Duration::from_secs(5);
 /// Whether the step may only be taken while its target is seen failing, and whether it is.
 pub(crate) fn seen_failing(case: &Case<'_>) -> Word {
     let Some(step) = case.incident.step() else { return Ok("no step".to_owned()) };
+    if let Some(word) = finishes(case) {
+        return Ok(word);
+    }
     let restart = match &step.action {
         Action::Docker(docker) => docker.restart(),
         _ => None,
@@ -301,7 +319,7 @@ impl<'a> Past<'a> {
     }
 
     pub(crate) fn within_rates(&self) -> Word {
-        if self.case.incident.goes_on() {
+        if continues(self.case) {
             return Ok("counted when the step began".to_owned());
         }
         for rate in &self.rules.limits.rate {

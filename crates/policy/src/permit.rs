@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use runbook::incident::{Aim, Gate, IncidentId};
+use runbook::incident::{Gate, IncidentId};
 use runbook::order::Order;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
 
 use crate::decide::Case;
+use crate::guards;
 
 /// The decider's word, not yet on record. Made only by `decide`.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Permit {
             order,
             pause_epoch: case.pause.epoch,
             touches,
-            continues: order_goes_on(case),
+            continues: guards::continues(case),
             reservations,
             gates,
         }
@@ -116,10 +117,6 @@ impl Permit {
         let deadline = self.order.deadline();
         Committed { incident: self.incident, order: self.order, deadline, until }
     }
-}
-
-fn order_goes_on(case: &Case<'_>) -> bool {
-    case.aim == Aim::Do && case.incident.goes_on()
 }
 
 /// The order's deadline was over before it was carried out; nothing was sent.

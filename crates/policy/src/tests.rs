@@ -1,6 +1,8 @@
 //! Tables and properties over decisions. The permit's private fields make it impossible to forge one here; what can be tried is
 //! whether `decide` gives one where it must not.
 
+mod half;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -84,6 +84,9 @@ async fn dispatch(
         Probe::Docker(DockerProbe::Stats) => docker::stats::look(looking, inventory, target, within).await,
         Probe::Docker(DockerProbe::Top) => docker::top::look(looking, inventory, target, within).await,
         Probe::Docker(DockerProbe::Inside(inside)) => docker::inside::look(looking, inventory, target, inside, within).await,
+        Probe::Docker(DockerProbe::Settings(asked)) => {
+            docker::settings::look(looking, inventory, target, asked, now, within).await
+        }
         Probe::Http(HttpProbe::Get) => http::get(looking, target, within).await,
         Probe::Prometheus(PrometheusProbe::Ready) => prometheus::ready(looking, target, within).await,
         Probe::Prometheus(PrometheusProbe::Query(query)) => prometheus::query(looking, target, query, within).await,

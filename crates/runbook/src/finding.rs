@@ -308,6 +308,7 @@ pub fn fields(probe: &str) -> &'static [Field] {
                 ]
             }
         }
+        "docker.settings" => const { &[flag("in_file", "The service's env_file has each of the asked-for values.")] },
         "http.get" => {
             const {
                 &[

@@ -119,6 +119,10 @@ impl Order {
             Action::Postgres(PostgresAction::TerminateIdle(_)) => {
                 Probe::Postgres(PostgresProbe::Alive(self.selection.iter().cloned().collect()))
             }
+            // What is given up for the file's sake is settled by the file.
+            Action::Docker(DockerAction::Recreate(recreate)) if self.purpose == Purpose::End => {
+                Probe::Docker(DockerProbe::Settings(recreate.set.clone()))
+            }
             Action::Docker(_) => Probe::Docker(DockerProbe::Service),
             Action::Rehearsal(_) => Probe::Rehearsal(RehearsalProbe::Ledger),
         }
@@ -167,6 +171,15 @@ impl Order {
                     (_, Some(_)) => Verdict::NotLanded(format!("{key} is still in force")),
                 }
             }
+        }
+    }
+
+    /// What was stopped for this order and has not been started again, by name: the act broke off in its middle. Only for
+    /// orders that stop and start the same thing.
+    pub fn left_down(&self, finding: &Finding) -> Option<String> {
+        match &self.action {
+            Action::Docker(docker) if docker.restart().is_some() => containers::left_down(self, finding),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Every way of looking, as a closed list. Why closed: adding one breaks the build where it must be handled. A probe is
 //! data; the crate `probe` carries it out. Deliberately nothing here can change anything.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ pub enum DockerProbe {
     Top,
     /// A read-only command from a list closed in code, run inside a replica.
     Inside(Inside),
+    /// The containers of a service, and whether they and the service's `env_file` have these values.
+    Settings(BTreeMap<String, String>),
 }
 
 /// Parameters of `docker.logs`.
@@ -174,6 +177,7 @@ impl Probe {
             Probe::Docker(DockerProbe::Stats) => "docker.stats",
             Probe::Docker(DockerProbe::Top) => "docker.top",
             Probe::Docker(DockerProbe::Inside(_)) => "docker.exec_look",
+            Probe::Docker(DockerProbe::Settings(_)) => "docker.settings",
             Probe::Http(HttpProbe::Get) => "http.get",
             Probe::Prometheus(PrometheusProbe::Ready) => "prometheus.ready",
             Probe::Prometheus(PrometheusProbe::Query(_)) => "prometheus.query",

@@ -21,7 +21,7 @@ use super::reply::Trouble;
 /// How many bytes of the output are kept while it runs: the last ones.
 const KEPT: usize = 4096;
 
-/// How many characters of them are told; a reply is for people who read on a telephone.
+/// How many characters of them are told, in one line: a reply is for people who read on a telephone.
 const TOLD: usize = 350;
 
 /// Runs the command of the order in its container.
@@ -87,15 +87,24 @@ impl Output {
 
     fn told(&self) -> String {
         let text = String::from_utf8_lossy(&self.end);
-        let text = text.trim();
-        if text.is_empty() {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if line.is_empty() {
             return "it printed nothing".to_owned();
         }
-        let longer = text.chars().count().saturating_sub(TOLD);
-        let end: String = text.chars().skip(longer).collect();
-        let begin = if self.cut || longer > 0 { "…" } else { "" };
-        // What steers a terminal is written longer than it is.
-        format!("{begin}{}", inert(&end, TOLD * 2))
+        // Counted from the end, as they will be written: what steers a terminal becomes longer.
+        let mut pieces: Vec<String> = Vec::new();
+        let mut width = 0;
+        for character in line.chars().rev() {
+            let piece = inert(character.encode_utf8(&mut [0; 4]), TOLD);
+            width += piece.chars().count();
+            if width > TOLD {
+                break;
+            }
+            pieces.push(piece);
+        }
+        let begin = if self.cut || width > TOLD { "…" } else { "" };
+        pieces.reverse();
+        format!("{begin}{}", pieces.concat())
     }
 }
 

@@ -5,7 +5,7 @@
 //! whether the image is there, whether the file can be written at the end), and what fails afterwards with an answer puts the old one
 //! back at once, in the same act. Without an answer nothing more is ordered, and the state machine takes it back by a look.
 //! The Engine brings a kept one back when it is itself started anew, if its restart policy says so; so the policy is taken from
-//! it, and the new one, which has it, is where it is read again. Deliberately no waiting for health: that is seen by a look.
+//! it, and its name says which it was. Deliberately no waiting for health: that is seen by a look.
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum 
 use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
-use connect::container::kept_name;
 use runbook::action::Recreate;
 use runbook::incident::Reply;
 use runbook::text::inert;
@@ -32,7 +31,11 @@ const CALLS: Duration = Duration::from_secs(5);
 pub(super) async fn replace(hand: &Hand<'_>, recreate: &Recreate) -> Result<String, Reply> {
     let old = hand.ordered().await?;
     let all = hand.service().await?;
-    let kept = kept_name(&old.container.name, &hand.incident().to_string());
+    let taken = to_be_taken(&old);
+    let kept = reserve::name_in_reserve(&old.container.name, taken.as_ref(), hand.incident());
+    if taken.is_none() && reserve::reads_as_taken(&old.container.name) {
+        return Err(hand.no(format!("{}: a kept container of that name could not be told from another", old.name())));
+    }
     let leftovers = alone(hand, &old, &all, &kept)?;
     agreement::see(hand, &old, recreate).await?;
     let likeness = Likeness::Replacement { incident: hand.incident(), set: &recreate.set };
@@ -53,6 +56,9 @@ pub(super) async fn replace(hand: &Hand<'_>, recreate: &Recreate) -> Result<Stri
 fn alone<'a>(hand: &Hand<'_>, old: &Seen, all: &'a [Seen], kept: &str) -> Result<Vec<&'a Seen>, Reply> {
     if old.container.kept {
         return Err(hand.no(format!("{} is kept in reserve by a recreate, and is not replaced", old.name())));
+    }
+    if !old.container.runs() {
+        return Err(hand.no(format!("{} is {}, and only a running one is replaced", old.name(), old.container.state)));
     }
     if all.iter().any(|seen| seen.container.name == kept) {
         return Err(hand.no(format!("{} is there already; nothing was done", inert(kept, 120))));
@@ -80,8 +86,9 @@ async fn swap(
     stop(hand, old, recreate.stop_timeout).await.map_err(|trouble| ("stopping the old one", trouble))?;
     rename(hand, id, kept).await.map_err(|trouble| ("renaming the old one", trouble))?;
     let new = hand.create(blueprint).await.map_err(|trouble| ("creating the new one", trouble))?;
-    if let Some(stays) = stays_down(old) {
-        update(hand, id, stays).await.map_err(|trouble| ("taking its restart policy from the old one", trouble))?;
+    if to_be_taken(old).is_some() {
+        let none = RestartPolicy { name: Some(Policy::NO), maximum_retry_count: None };
+        update(hand, id, none).await.map_err(|trouble| ("taking its restart policy from the old one", trouble))?;
     }
     still_down(hand, id).await.map_err(|trouble| ("before starting the new one", trouble))?;
     start(hand, &new).await.map_err(|trouble| ("starting the new one", trouble))
@@ -111,14 +118,10 @@ async fn give_up(hand: &Hand<'_>, recreate: &Recreate, name: &str, so_far: &str,
     }
 }
 
-/// The policy under which a stopped container stays down even when the Engine is started anew; none where its own does that.
+/// The restart policy of a container where that would start it when the Engine is started anew, although it was stopped:
 /// `unless-stopped` remembers a stop; `always` does not, and `on-failure` goes by the exit code, which a stop can leave at 143.
-fn stays_down(old: &Seen) -> Option<RestartPolicy> {
-    let policy = restart_policy(old)?;
-    match policy.name {
-        Some(Policy::ALWAYS | Policy::ON_FAILURE) => Some(RestartPolicy { name: Some(Policy::NO), maximum_retry_count: None }),
-        None | Some(Policy::EMPTY | Policy::NO | Policy::UNLESS_STOPPED) => None,
-    }
+fn to_be_taken(old: &Seen) -> Option<RestartPolicy> {
+    restart_policy(old).filter(|policy| matches!(policy.name, Some(Policy::ALWAYS | Policy::ON_FAILURE)))
 }
 
 /// A container's restart policy.

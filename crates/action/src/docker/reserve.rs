@@ -4,14 +4,17 @@
 //! have run Compose meanwhile. A container that somebody else made is theirs: it is neither stopped nor removed for ours.
 //! Putting back ends with the old container under its own name, running, and no new one. Giving up writes the file first and
 //! removes the old container last, so that whoever finds it gone knows that the file has been written.
+//! The name of a kept one says whose it is and, where its restart policy was taken from it, which that was: nothing else of it can
+//! be written on, and the new one, which has the policy too, may be gone (Compose 1 takes the younger of two for one too many).
 //! Deliberately no force and no removal of volumes: the new one lives on the anonymous volumes of the old.
 
 use std::collections::BTreeMap;
 
+use bollard::models::{RestartPolicy, RestartPolicyNameEnum as Policy};
 use connect::container::kept_name;
 use runbook::action::Recreate;
 use runbook::identity::Identity;
-use runbook::incident::Reply;
+use runbook::incident::{IncidentId, Reply};
 use runbook::text::inert;
 
 use super::agreement::variables;
@@ -34,10 +37,42 @@ fn named<'a>(hand: &Hand<'a>) -> Result<&'a str, Reply> {
     }
 }
 
-/// The name that the service's container has when nothing is kept.
-fn own_name(hand: &Hand<'_>, old: &Seen) -> String {
-    let kept = kept_name("", &hand.incident().to_string());
-    old.container.name.strip_suffix(&kept).unwrap_or(&old.container.name).to_owned()
+/// The name under which a container is kept. `taken` is the restart policy that is taken from it meanwhile.
+pub(super) fn name_in_reserve(name: &str, taken: Option<&RestartPolicy>, incident: IncidentId) -> String {
+    let taken = taken.map(|policy| format!(".{}", word(policy))).unwrap_or_default();
+    kept_name(&format!("{name}{taken}"), &incident.to_string())
+}
+
+/// The name that a container of the service has when it is not kept, and the restart policy that was taken from it.
+fn own_name(name: &str, incident: IncidentId) -> (&str, Option<RestartPolicy>) {
+    let Some(kept) = name.strip_suffix(&kept_name("", &incident.to_string())) else { return (name, None) };
+    match kept.rsplit_once('.') {
+        Some((name, last)) if policy(last).is_some() => (name, policy(last)),
+        _ => (kept, None),
+    }
+}
+
+/// Whether a name ends as if a restart policy had been taken from its container.
+pub(super) fn reads_as_taken(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, last)| policy(last).is_some())
+}
+
+fn word(policy: &RestartPolicy) -> String {
+    match (policy.name, policy.maximum_retry_count.unwrap_or(0)) {
+        (Some(Policy::ON_FAILURE), 0) => "on-failure".to_owned(),
+        (Some(Policy::ON_FAILURE), times) => format!("on-failure-{times}"),
+        _ => "always".to_owned(),
+    }
+}
+
+fn policy(word: &str) -> Option<RestartPolicy> {
+    let (name, times) = match word.strip_prefix("on-failure") {
+        None if word == "always" => (Policy::ALWAYS, None),
+        Some("") => (Policy::ON_FAILURE, None),
+        Some(times) => (Policy::ON_FAILURE, Some(times.strip_prefix('-')?.parse().ok()?)),
+        None => return None,
+    };
+    Some(RestartPolicy { name: Some(name), maximum_retry_count: times })
 }
 
 /// Removes the new container and starts the old one under its own name.
@@ -48,8 +83,8 @@ pub(super) async fn put_back(hand: &Hand<'_>, recreate: &Recreate) -> Result<Str
         let words = "the old container is gone, so it cannot be put back; what is there is left as it is";
         return Err(hand.no(words));
     };
-    let name = own_name(hand, old);
-    let shown = inert(&name, 80);
+    let (name, taken) = own_name(&old.container.name, hand.incident());
+    let shown = inert(name, 80);
     let new: Vec<&Seen> = all.iter().filter(|seen| replaces(seen, id)).collect();
     let stranger = all.iter().find(|seen| seen.container.name == name && seen.container.id != id && !replaces(seen, id));
     if stranger.is_some() {
@@ -61,17 +96,13 @@ pub(super) async fn put_back(hand: &Hand<'_>, recreate: &Recreate) -> Result<Str
     let ended = |so_far: &str, trouble: Trouble| hand.ended(&format!("putting the old {shown} back, {so_far}"), trouble);
     for new in &new {
         stop(hand, new, recreate.stop_timeout).await.map_err(|trouble| ended("stopping the new one", trouble))?;
-        // As long as the new one is there it tells which policy the old one had.
-        let policies = (restart_policy(old), restart_policy(new));
-        if let (before, Some(after)) = policies
-            && before.as_ref().map(|before| before.name) != Some(after.name)
-        {
-            update(hand, id, after).await.map_err(|trouble| ended("giving it its restart policy again", trouble))?;
-        }
         remove(hand, new).await.map_err(|trouble| ended("removing the new one", trouble))?;
     }
+    if let Some(taken) = taken.filter(|taken| restart_policy(old).and_then(|now| now.name) != taken.name) {
+        update(hand, id, taken).await.map_err(|trouble| ended("giving it its restart policy again", trouble))?;
+    }
     if old.container.name != name {
-        rename(hand, id, &name).await.map_err(|trouble| ended("renaming it", trouble))?;
+        rename(hand, id, name).await.map_err(|trouble| ended("renaming it", trouble))?;
     }
     if !old.container.runs() {
         start(hand, id).await.map_err(|trouble| ended("starting it", trouble))?;
@@ -145,5 +176,35 @@ async fn write(hand: &Hand<'_>, recreate: &Recreate, old: Option<&Seen>) -> Resu
         Ok(Ok(written)) => written.map_err(|why| hand.no(why)),
         Ok(Err(_)) => Err(Reply::NoAnswer(format!("writing {path} broke off"))),
         Err(_) => Err(Reply::NoAnswer(format!("{path} could not be written in time, and may still be"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_kept_one_tells_its_own_and_what_was_taken_from_it() {
+        let inc = IncidentId(7);
+        let policy = |name, times| RestartPolicy { name: Some(name), maximum_retry_count: times };
+        for (taken, wanted) in [
+            (None, "shop_worker_1.runbookd-INC-7"),
+            (Some(policy(Policy::ALWAYS, None)), "shop_worker_1.always.runbookd-INC-7"),
+            (Some(policy(Policy::ON_FAILURE, None)), "shop_worker_1.on-failure.runbookd-INC-7"),
+            (Some(policy(Policy::ON_FAILURE, Some(5))), "shop_worker_1.on-failure-5.runbookd-INC-7"),
+        ] {
+            let name = name_in_reserve("shop_worker_1", taken.as_ref(), inc);
+            assert_eq!(name, wanted);
+            assert!(connect::container::is_kept(&name));
+            assert_eq!(own_name(&name, inc), ("shop_worker_1", taken));
+        }
+        // Zero attempts are no limit, as the Engine writes it.
+        let without_limit = policy(Policy::ON_FAILURE, Some(0));
+        assert_eq!(name_in_reserve("a.b", Some(&without_limit), inc), "a.b.on-failure.runbookd-INC-7");
+        assert_eq!(own_name("a.b.runbookd-INC-7", inc), ("a.b", None));
+        assert_eq!(own_name("a.runbookd-INC-70", inc), ("a.runbookd-INC-70", None));
+        assert_eq!(own_name("a.always", inc), ("a.always", None));
+        assert!(reads_as_taken("a.always") && reads_as_taken("a.on-failure-3"));
+        assert!(!reads_as_taken("always") && !reads_as_taken("a.on-failure-x") && !reads_as_taken("a.b"));
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod inside;
 pub(crate) mod logs;
 pub(crate) mod rights;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod top;
 

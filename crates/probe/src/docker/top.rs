@@ -1,6 +1,7 @@
 //! `docker.top`: the processes of the running replicas, by state and size. Why: one that somebody stopped, or that hangs in the
 //! kernel, leaves its container running and healthy. The Engine runs `ps` on its host; nothing is run inside.
-//! Deliberately no arguments of processes: passwords stand in them.
+//! Deliberately no arguments of processes: passwords stand in them. And no zero zombies: the kernel takes a process that has ended
+//! out of its container's group, by which the Engine finds processes, so none is seen even where there are some.
 
 use std::time::Duration;
 
@@ -31,7 +32,11 @@ pub(crate) async fn look(looking: &Looking, inventory: &Inventory, target: &Targ
     let count = |state: char| processes.iter().filter(|process| process.state == state).count() as f64;
     let mut fields = Fields::new();
     fields.number("processes", processes.len() as f64);
-    fields.number("stopped", count('T')).number("zombies", count('Z')).number("blocked", count('D'));
+    fields.number("stopped", count('T')).number("blocked", count('D'));
+    match count('Z') {
+        0.0 => fields.unknown(&["zombies"], "this Engine shows none that has ended, whether there is one or not"),
+        zombies => fields.number("zombies", zombies),
+    };
     let largest = processes.iter().map(|process| process.bytes).reduce(f64::max);
     fields.put("largest_bytes", largest.map_or_else(|| Value::Unknown("there is no process".to_owned()), Value::number));
     Ok(fields.seen())

@@ -249,8 +249,7 @@ pub(super) fn denied(words: &str) -> Sample {
 fn rehearsal(words: &str, lasting: bool) -> Sample {
     let target = TargetId { kind: Kind::Rehearsal, name: "ledger".into() };
     let step = |key: &str| {
-        let action =
-            RehearsalAction { key: key.into(), undo: !lasting, lasting, ..RehearsalAction::default() };
+        let action = RehearsalAction { key: key.into(), undo: !lasting, lasting, ..RehearsalAction::default() };
         let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
         Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None, only_while: None }
     };

@@ -381,13 +381,15 @@ impl Incident {
             (Purpose::End, Verdict::Landed(_)) => {
                 self.take_back(Aim::End);
                 if self.to_take_back(Aim::End).is_some() {
-                    self.stage = Stage::Looking(Aim::End);
+                    // What else lasts has an end of its own, which need not have come.
+                    self.stage = Stage::Sustaining { since: at };
                 } else {
                     self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned());
                 }
             }
             (Purpose::End, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
-                let tries = self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::End).count();
+                let ends = self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::End);
+                let tries = ends.filter(|attempt| self.attempts.get(index).is_some_and(|last| last.at == attempt.at)).count();
                 if tries >= ENDS_TRIED {
                     self.end(How::Stuck, format!("{name} could not be ended in {tries} tries: {why}"));
                 } else {

@@ -22,6 +22,7 @@ pub use fold::IllegalEvent;
 pub use next::Next;
 pub use stage::{Aim, How, Stage};
 
+use crate::action::Lasts;
 use crate::alert::{AlertStatus, Fingerprint};
 use crate::book::{Remedy, Runbook, Step};
 use crate::finding::{Finding, Findings};
@@ -213,6 +214,19 @@ impl Incident {
             && self.applied.iter().filter_map(|index| self.attempts.get(*index)).any(|attempt| attempt.at == self.at)
     }
 
+    /// What an earlier try of the step that is next left stopped, by name, as far as that is seen: its call gave no answer, because
+    /// the Engine died in the middle, and it has not started anew. It was permitted to be stopped and started, and half of that
+    /// is done; so it is gone on with, whatever the alert, the requirement and the limits say of it now.
+    pub fn left_down(&self, findings: &Findings) -> Option<String> {
+        let last = self.last_attempt().filter(|last| last.at == self.at && last.order.purpose == Purpose::Do)?;
+        let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
+        if !unanswered || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
+            return None;
+        }
+        let seen = self.seen_at(findings, last.order.action.facts().selects_from, &last.order.target)?;
+        last.order.left_down(seen)
+    }
+
     /// Every target that the remedy touches, its own first: they are held together from its first step, so that two
     /// incidents never each hold what the other waits for.
     pub fn remedy_touches(&self) -> Vec<TargetId> {
@@ -233,16 +247,21 @@ impl Incident {
         self.attempts.last()
     }
 
-    /// The attempt that an undo or an end would take back next, if any.
+    /// The attempt that an undo or an end would take back next, if any: the newest, but what is kept only until the cure is proved
+    /// comes to its end before what lasts for as long as a condition.
     pub fn to_take_back(&self, aim: Aim) -> Option<&Attempt> {
-        let wanted = |attempt: &&Attempt| {
-            let facts = attempt.order.action.facts();
-            match aim {
-                Aim::Do => false,
-                Aim::Undo => facts.undo || facts.has_an_end(),
-                Aim::End => facts.has_an_end(),
+        let in_force = || self.applied.iter().rev().filter_map(|index| self.attempts.get(*index));
+        match aim {
+            Aim::Do => None,
+            Aim::Undo => in_force().find(|attempt| {
+                let facts = attempt.order.action.facts();
+                facts.undo || facts.has_an_end()
+            }),
+            Aim::End => {
+                let lasts = |attempt: &&Attempt, wanted| attempt.order.action.facts().lasts == wanted;
+                let proved = in_force().find(|attempt| lasts(attempt, Lasts::UntilProved));
+                proved.or_else(|| in_force().find(|attempt| lasts(attempt, Lasts::UntilCondition)))
             }
-        };
-        self.applied.iter().rev().filter_map(|index| self.attempts.get(*index)).find(wanted)
+        }
     }
 }

@@ -107,6 +107,10 @@ pub(super) fn select(action: &DockerAction, finding: &Finding, ground: &Ground<'
         DockerAction::Scale(scale) => clones(scale, scope, &all, ground),
         DockerAction::Recreate(_) => match all.iter().filter(|replica| !replica.flag("clone")).collect::<Vec<_>>().as_slice() {
             [one] if !one.text("refused").is_empty() => Err(nothing(format!("{}: {}", one.name(), one.text("refused")))),
+            // To take it back is to start the old one, and what did not run before must not run after.
+            [one] if !one.runs() => {
+                Err(nothing(format!("{} is {}, and only a running one is replaced", one.name(), one.text("state"))))
+            }
             [one] => chosen(one),
             [] => Err(nothing("the service has no container")),
             several => Err(nothing(format!("the service has {} containers, and only a single one is recreated", several.len()))),
@@ -149,7 +153,9 @@ fn one_to_restart(
     }
     let mut candidates: Vec<_> =
         all.iter().filter(|replica| !replica.flag("clone") && !ordered(ground.done, replica.id) && wanted(replica)).collect();
-    candidates.sort_by(|a, b| by_need(a, b));
+    // One that an earlier try stopped and did not start again is a restart by half: it is finished before another is begun.
+    let by_half = |replica: &Replica<'_>| replica.exited() && ordered(ground.tried, replica.id);
+    candidates.sort_by(|a, b| by_half(b).cmp(&by_half(a)).then_with(|| by_need(a, b)));
     let able: Vec<_> = candidates.iter().filter(|replica| replica.text("refused").is_empty()).collect();
     let healthy = all.iter().filter(|replica| replica.healthy()).count();
     // One that the Engine is restarting, or that somebody paused, is neither running nor exited, and is why there is no candidate.
@@ -211,6 +217,13 @@ pub(super) fn stopped_by_a_person(selection: &Selection, finding: &Finding) -> O
         .map(|replica| format!("{} stays exited although its restart policy would start it: somebody stopped it", replica.name()))
 }
 
+/// Down with the very start that a restart named: it was stopped for that, and not started again.
+pub(super) fn left_down(order: &Order, finding: &Finding) -> Option<String> {
+    let all = replicas(finding);
+    let down = all.iter().find(|replica| replica.exited() && order.selection.contains(&replica.subject.identity));
+    down.map(|replica| replica.name().to_owned())
+}
+
 pub(super) fn verdict(action: &DockerAction, order: &Order, finding: &Finding) -> Verdict {
     let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
     match action {
@@ -219,7 +232,7 @@ pub(super) fn verdict(action: &DockerAction, order: &Order, finding: &Finding) -
         }
         DockerAction::Start(start) => started_anew(&all, order, start.patience),
         DockerAction::Scale(scale) => cloned(&all, order, scale.patience),
-        DockerAction::Recreate(recreate) => replaced(&all, order, recreate.patience),
+        DockerAction::Recreate(recreate) => replaced(&all, order, recreate.patience, finding),
         DockerAction::Exec(exec) => {
             Verdict::Partly(format!("whether `{}` ran to its end cannot be seen from outside; the verification judges", exec.run))
         }
@@ -286,15 +299,17 @@ fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
     }
 }
 
-fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
+fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience, finding: &Finding) -> Verdict {
     let Some((id, started_at)) = only(order) else { return Verdict::Unknowable("the order names no container".to_owned()) };
     let old = all.iter().find(|replica| replica.id == id);
     let new = all.iter().find(|replica| replica.text("replaces") == id);
     match order.purpose {
         Purpose::Do => match (old, new) {
             (_, Some(new)) if new.well(patience) => Verdict::Landed(format!("the new {} is well", new.name())),
-            (Some(old), None) if !old.flag("kept") && old.runs() && old.started_at == started_at => {
-                Verdict::NotLanded(format!("{} is still the old one", old.name()))
+            // The act itself puts the old one back when the Engine refuses a call in the middle.
+            (Some(old), None) if !old.flag("kept") && old.runs() => {
+                let word = if old.started_at == started_at { "still" } else { "again" };
+                Verdict::NotLanded(format!("{} is {word} the old one", old.name()))
             }
             (_, Some(new)) => Verdict::Partly(format!("the new {} is {}", new.name(), condition_of(new))),
             (Some(old), None) => {
@@ -306,14 +321,31 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
             (Some(old), None) if !old.flag("kept") && old.well(patience) => {
                 Verdict::Landed(format!("the old {} is back and well", old.name()))
             }
+            // It may have been ill before, too: that is for the next remedy, not for the undo of this one.
+            (Some(old), None) if !old.flag("kept") && old.runs() && old.text("health") == "unhealthy" => {
+                Verdict::Landed(format!("the old {} is back, and unhealthy", old.name()))
+            }
             (Some(old), _) => Verdict::NotLanded(format!("the old {} is {}", old.name(), condition_of(old))),
             (None, _) => Verdict::NotLanded("the old container is gone".to_owned()),
         },
-        Purpose::End => match (old, new) {
-            (None, Some(new)) => Verdict::Landed(format!("the old container is gone, and the new {} stays", new.name())),
-            (Some(old), _) => Verdict::NotLanded(format!("the old container is still there as {}", old.name())),
-            (None, None) => Verdict::NotLanded("neither the old nor the new container is there".to_owned()),
-        },
+        Purpose::End => given_up(all, old, finding),
+    }
+}
+
+/// The reserve is given up when the old one is gone, the file has the new settings, and so has what runs in its stead: ours, or what
+/// a person's Compose has made of the file meanwhile.
+fn given_up(all: &[Replica<'_>], old: Option<&Replica<'_>>, finding: &Finding) -> Verdict {
+    if let Some(old) = old {
+        return Verdict::NotLanded(format!("the old container is still there as {}", old.name()));
+    }
+    match finding.field("in_file") {
+        Value::Flag(true) => {}
+        Value::Unknown(why) => return Verdict::Partly(format!("whether the file has the new settings cannot be seen: {why}")),
+        _ => return Verdict::NotLanded("the old container is gone, and the file does not have the new settings".to_owned()),
+    }
+    match all.iter().find(|replica| replica.flag("changed") && !replica.flag("clone") && replica.runs()) {
+        Some(new) => Verdict::Landed(format!("the file has the new settings and so has {}; the old container is gone", new.name())),
+        None => Verdict::NotLanded("no container with the new settings runs".to_owned()),
     }
 }
 

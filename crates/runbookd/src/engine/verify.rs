@@ -89,9 +89,11 @@ impl<W: World> Engine<W> {
             }
             all_over &= step.until.as_ref().is_some_and(|until| until.evaluate(&findings).holds());
         }
-        if all_over && incident.to_take_back(Aim::End).is_some() {
-            return Ok(Event::EndDue { why: "what it was for is over".to_owned(), findings });
+        match incident.to_take_back(Aim::End).map(|attempt| attempt.order.action.facts().lasts) {
+            // Whatever else lasts, what was kept until the cure is proved has no reason to stay any longer.
+            Some(Lasts::UntilProved) => Ok(Event::EndDue { why: "the cure is proved".to_owned(), findings }),
+            Some(_) if all_over => Ok(Event::EndDue { why: "what it was for is over".to_owned(), findings }),
+            _ => Err(now.plus(SUSTAIN_POLL)),
         }
-        Err(now.plus(SUSTAIN_POLL))
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::action::{Action, Exec, Recreate, Start};
+use crate::finding::Seen;
+use crate::probe::{DockerProbe, Probe};
 use crate::target::{Class, Target, Traits};
 use crate::time::{Span, Stamp};
 
@@ -123,6 +125,26 @@ fn one_that_the_engine_is_restarting_is_why_nothing_is_restarted() {
 }
 
 #[test]
+fn what_an_earlier_try_left_stopped_is_finished_before_another_is_begun() {
+    let service = target(3, false, false);
+    let named = || Identity::Container { id: "b".to_owned(), started_at: "T0".to_owned() };
+    let stopped = || replica("b", &[text("state", "exited"), flag("stopped_by_person")]);
+    let finding = seen(vec![replica("a", &[]), stopped(), replica("c", &[text("health", "unhealthy")])]);
+    let tried = BTreeSet::from([named()]);
+    let ground = Ground { finding: Some(&finding), target: &service, done: &BTreeSet::new(), tried: &tried };
+    for action in [DockerAction::Restart(restart(0)), DockerAction::RollingRestart(restart(1))] {
+        let order = order(action, Purpose::Do, named());
+        assert_eq!(order.action.select(&ground), Ok(order.selection.clone()));
+        assert_eq!(order.left_down(&finding).as_deref(), Some("shop_b"));
+        for other in [replica("b", &[]), started(stopped(), "T2"), replica("a", &[text("state", "exited")])] {
+            assert_eq!(order.left_down(&seen(vec![other])), None);
+        }
+    }
+    let start = order(DockerAction::Start(Start { patience: Patience::default() }), Purpose::Do, named());
+    assert_eq!(start.left_down(&finding), None, "a start stops nothing");
+}
+
+#[test]
 fn clones_get_free_numbers_up_to_the_ceiling_and_only_where_they_may() {
     let one = seen(vec![replica("a", &[("number", Value::Number(4.0))])]);
     assert_eq!(choose(scale(9), &one, &target(3, true, false), &[]), Ok(vec!["shop_worker_5".into(), "shop_worker_6".into()]));
@@ -206,22 +228,67 @@ fn a_replacement_is_whole_or_half_or_not_there() {
     let asked = || Identity::Container { id: "old".to_owned(), started_at: "T0".to_owned() };
     let kept = || replica("old", &[text("state", "exited"), flag("kept")]);
     let new = |health: &str| replica("new", &[text("replaces", "old"), text("health", health)]);
+    let changed = |state: &str| replica("new", &[text("replaces", "old"), text("state", state), flag("changed")]);
     let table = [
         (Purpose::Do, vec![replica("old", &[])], "not landed"),
+        (Purpose::Do, vec![started(replica("old", &[]), "T2")], "not landed"),
         (Purpose::Do, vec![replica("old", &[text("state", "exited")])], "partly"),
         (Purpose::Do, vec![kept()], "partly"),
         (Purpose::Do, vec![kept(), new("starting")], "partly"),
         (Purpose::Do, vec![kept(), new("healthy")], "landed"),
+        (Purpose::Do, vec![new("healthy")], "landed"),
         (Purpose::Undo, vec![kept(), new("healthy")], "not landed"),
+        (Purpose::Undo, vec![kept()], "not landed"),
+        (Purpose::Undo, vec![replica("old", &[]), new("healthy")], "not landed"),
+        (Purpose::Undo, vec![new("healthy")], "not landed"),
         (Purpose::Undo, vec![replica("old", &[text("health", "starting")])], "not landed"),
+        (Purpose::Undo, vec![replica("old", &[text("state", "restarting")])], "not landed"),
         (Purpose::Undo, vec![started(replica("old", &[]), "T2")], "landed"),
-        (Purpose::End, vec![kept(), new("healthy")], "not landed"),
-        (Purpose::End, vec![new("healthy")], "landed"),
-        (Purpose::End, vec![], "not landed"),
+        (Purpose::Undo, vec![started(replica("old", &[text("health", "unhealthy")]), "T2")], "landed"),
     ];
     for (purpose, subjects, wanted) in table {
         let finding = seen(subjects);
         assert_eq!(word(order(recreate(), purpose, asked()).verdict(&finding)), wanted, "{purpose:?} {finding:?}");
+    }
+    let unknown = || Value::Unknown("it cannot be read".to_owned());
+    let table = [
+        (Value::Flag(true), vec![kept(), changed("running")], "not landed"),
+        (Value::Flag(true), vec![changed("running")], "landed"),
+        (Value::Flag(true), vec![replica("of a person", &[flag("changed")])], "landed"),
+        (Value::Flag(true), vec![replica("of a person", &[])], "not landed"),
+        (Value::Flag(true), vec![changed("exited")], "not landed"),
+        (Value::Flag(true), vec![], "not landed"),
+        // Somebody's Compose took the old one away before the file was written.
+        (Value::Flag(false), vec![changed("running")], "not landed"),
+        (unknown(), vec![changed("running")], "partly"),
+    ];
+    let end = order(recreate(), Purpose::End, asked());
+    for (in_file, subjects, wanted) in table {
+        let seen = Seen::Known { fields: [("in_file".to_owned(), in_file)].into(), subjects };
+        let finding = Finding { probe: "docker.settings".to_owned(), at: Stamp::from_millis(0), seen };
+        assert_eq!(word(end.verdict(&finding)), wanted, "{finding:?}");
+    }
+    assert!(matches!(end.settling_look(), Probe::Docker(DockerProbe::Settings(_))));
+}
+
+#[test]
+fn only_a_single_running_container_is_replaced() {
+    let recreate =
+        || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
+    let service = target(1, false, true);
+    let table: [(Vec<Subject>, Result<&str, &str>); 5] = [
+        (vec![replica("a", &[]), replica("kept", &[flag("kept")]), replica("clone", &[flag("clone")])], Ok("a")),
+        (vec![replica("a", &[]), replica("b", &[])], Err("2 containers")),
+        (vec![replica("a", &[text("state", "exited"), flag("stopped_by_person")])], Err("only a running one")),
+        (vec![replica("a", &[text("refused", "it is privileged")])], Err("privileged")),
+        (vec![], Err("no container")),
+    ];
+    for (subjects, wanted) in table {
+        match (choose(recreate(), &seen(subjects), &service, &[]), wanted) {
+            (Ok(chosen), Ok(wanted)) => assert_eq!(chosen, [wanted]),
+            (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{why}"),
+            (chosen, wanted) => panic!("{chosen:?} instead of {wanted:?}"),
+        }
     }
 }
 

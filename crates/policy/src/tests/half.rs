@@ -1,0 +1,104 @@
+//! A restart whose call gave no answer and which a look found done by half: stopped, and not started again. What stands in the way of
+//! a new act does not stand in the way of the other half, for it is a service that we stopped.
+
+use std::sync::Arc;
+
+use runbook::action::Restart;
+use runbook::incident::{Captured, Reply};
+
+use super::*;
+
+fn service() -> TargetId {
+    "service/web".parse().unwrap()
+}
+
+/// What is seen of a replica that started then.
+fn seen(state: &str, failing: f64, started_at: &str) -> Findings {
+    let identity = Identity::Container { id: "c".repeat(64), started_at: started_at.to_owned() };
+    let text = |name: &str, text: &str| (name.to_owned(), Value::Text(text.to_owned()));
+    let attributes = BTreeMap::from([text("name", "shop_web_1"), text("state", state), text("health", "unhealthy")]);
+    let subjects = vec![Subject { identity, words: String::new(), attributes }];
+    let fields = BTreeMap::from([("failing".to_owned(), Value::Number(failing))]);
+    let finding = Finding { probe: "docker.service".to_owned(), at: NOW, seen: Seen::Known { fields, subjects } };
+    Findings { looks: BTreeMap::from([("web".to_owned(), finding)]) }
+}
+
+/// The incident after its first try, seen once more.
+fn after_a_try(reply: Option<Reply>, found: Findings) -> Scene {
+    let mut scene = Scene::new(Mode::Auto);
+    let mut book = runbook(Mode::Auto);
+    let restart = Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() };
+    book.remedies[0].steps[0].action = Action::Docker(DockerAction::Restart(restart));
+    book.remedies[0].when = Some(Condition::parse("web.failing == 1.0").unwrap());
+    book.require = Condition::parse("web.failing > 0.0").unwrap();
+    book.target = TargetSelector::Named(service());
+    book.look = BTreeMap::from([("web".to_owned(), Look { probe: Probe::Docker(DockerProbe::Service), target: None })]);
+    let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: String::new() };
+    let place = Place::Service {
+        engine: "engine/main".parse().unwrap(),
+        project: "shop".to_owned(),
+        service: "web".to_owned(),
+        scope: Scope::default(),
+    };
+    scene.current = configuration(book.clone());
+    scene.current.inventory = Inventory::new([Target { id: service(), traits, place, known_as: vec![] }]);
+    scene.incident.runbook = Arc::new(book.clone());
+    scene.incident.target = service();
+    let step = book.remedies[0].steps[0].action.clone();
+    let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
+    let selection = runbook::identity::Selection::of([named]).unwrap();
+    let order = runbook::order::Order { purpose: runbook::order::Purpose::Do, action: step, target: service(), selection };
+    scene.happens(Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] });
+    if let Some(reply) = reply {
+        scene.happens(Event::ActionReplied { reply });
+    }
+    let finding = found.looks["web"].clone();
+    scene.happens(Event::Settled { verdict: Verdict::NotLanded("it has not started anew".to_owned()), finding });
+    scene.happens(Event::Looked { findings: found.clone() });
+    let captured = Captured { evidence: vec![], missing: vec![] };
+    scene.happens(Event::EvidenceCaptured { at: scene.incident.at, captured });
+    scene.findings = found;
+    // Everything that stands in the way of a new act.
+    scene.history.attempts = (0..3).map(|_| Attempted { at: NOW, incident: IncidentId(7) }).collect();
+    scene.incident.alerts.values_mut().for_each(|alert| alert.status = AlertStatus::Resolved);
+    scene
+}
+
+#[test]
+fn a_restart_done_by_half_is_finished_whatever_the_alert_the_requirement_and_the_limits_say() {
+    for reply in [None, Some(Reply::NoAnswer("the Engine broke off".to_owned()))] {
+        // The Engine calls it stopped by somebody, so it is not failing.
+        let scene = after_a_try(reply, seen("exited", 0.0, "T0"));
+        let ruling = scene.rule();
+        let Decision::Act(permit) = ruling.decision else { panic!("{:?}", ruling.gates) };
+        assert!(permit.continues() && permit.reservations().is_empty(), "it was counted when it began");
+        assert!(ruling.gates.iter().any(|gate| gate.name == "failing" && gate.why.contains("shop_web_1 was stopped for a restart")));
+    }
+}
+
+#[test]
+fn a_pause_and_a_persons_stop_hold_the_other_half_too() {
+    let half = || after_a_try(None, seen("exited", 0.0, "T0"));
+    let mut paused = half();
+    paused.pause.reason = Some("somebody paused it".to_owned());
+    assert_eq!(paused.closed_gate(), "pause");
+    let mut stopped = half();
+    stopped.incident.stopped = Some("a silence".to_owned());
+    assert_eq!(stopped.closed_gate(), "stop");
+}
+
+#[test]
+fn without_a_half_there_is_nothing_to_finish() {
+    let down = || seen("exited", 0.0, "T0");
+    for found in [seen("running", 0.0, "T0"), seen("running", 0.0, "T1"), seen("exited", 0.0, "T1")] {
+        assert_eq!(after_a_try(None, found).closed_gate(), "alert");
+    }
+    // Of one that landed, somebody stopped it afterwards; that is theirs.
+    let mut landed = after_a_try(None, down());
+    landed.incident.attempts[0].verdict = Some(Verdict::Landed(String::new()));
+    assert_eq!(landed.closed_gate(), "alert");
+    // Of one at an earlier step.
+    let mut earlier = after_a_try(None, down());
+    earlier.incident.attempts[0].at.rung = 1;
+    assert_eq!(earlier.closed_gate(), "alert");
+}

@@ -13,7 +13,7 @@ use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Remedy, Runbo
 use runbook::condition::Condition;
 use runbook::finding::{Finding, Findings};
 use runbook::incident::{Aim, Captured, Event, Incident, IncidentId, Opening, StepRef, Trigger};
-use runbook::probe::{PostgresProbe, Probe, Sessions};
+use runbook::probe::{DockerProbe, PostgresProbe, Probe, Sessions};
 use runbook::target::{Class, Inventory, Login, Place, SecretRef, Target, TargetSelector, TerminateBy, Traits};
 use runbook::{Span, Stamp};
 use sqlx::postgres::PgConnectOptions;
@@ -186,7 +186,11 @@ pub fn terminate(at_most: u32) -> TerminateIdle {
 
 /// Decides a case in which every guard but the selection is open, and commits the permit as the journal would.
 pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action: Action) -> Result<Committed, String> {
-    let always = || Condition::parse("sessions.total >= 0").unwrap();
+    let (probe, always) = match &action {
+        Action::Docker(_) => (Probe::Docker(DockerProbe::Service), "sessions.replicas >= 0"),
+        _ => (self::sessions(), "sessions.total >= 0"),
+    };
+    let always = || Condition::parse(always).unwrap();
     let step = Step { action, target: None, until: None, at_most_for: None, only_while: None };
     let verify = Verify { until: always(), within: Span::secs(60), hold: Span::secs(0) };
     let book = Runbook {
@@ -197,7 +201,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
         priority: 0,
         mode: ModeByTime { default: Mode::Auto, during: Default::default() },
         limits: Limits { cooldown: Span::secs(0), rate: vec![], recurrence: None },
-        look: [("sessions".to_owned(), Look { probe: self::sessions(), target: None })].into(),
+        look: [("sessions".to_owned(), Look { probe, target: None })].into(),
         require: always(),
         remedies: vec![Remedy { name: "rung".into(), when: None, mode: None, steps: vec![step], verify }],
     };

@@ -172,6 +172,26 @@ async fn a_reserve_is_given_up_once_the_cure_is_proved() {
     rehearse(story).await;
 }
 
+#[tokio::test]
+async fn a_reserve_is_given_up_although_something_else_still_lasts() {
+    let kept = step(RehearsalAction { whole: true, until_proved: true, ..effect("kept") });
+    let mut more = step(RehearsalAction { lasting: true, ..effect("more") });
+    more.until = Some("ledger.effects > 5.0".parse().unwrap());
+    more.at_most_for = Some(Span::secs(60));
+    for steps in [vec![kept.clone(), more.clone()], vec![more, kept]] {
+        let behaviour = Behaviour { mended_by: vec!["kept"], ..Behaviour::default() };
+        let story = story("a reserve beside what lasts", vec![remedy("both", steps)], behaviour, &[How::Cured]);
+        let (outside, ..) = super::tell(&story, &[]).await;
+        let happened = outside.ledger.lock().unwrap().happened.clone();
+        let ended = |key: &str| {
+            happened.iter().position(|h| *h == super::Happened::Landed(key.to_owned(), runbook::order::Purpose::End)).unwrap()
+        };
+        let looks = happened[ended("kept")..ended("more")].iter().filter(|h| **h == super::Happened::Look).count();
+        assert!(looks > 3, "the other one lasts for its own time: {happened:?}");
+        rehearse(story).await;
+    }
+}
+
 fn asking(person: Person, ends: &'static [How]) -> Story {
     let remedies = vec![remedy("asked for", vec![step(effect("a1"))])];
     let mut story = story("a question", remedies.clone(), Behaviour { mended_by: vec!["a1"], ..Behaviour::default() }, ends);

@@ -4,6 +4,7 @@
 mod docker;
 mod http;
 mod postgres;
+mod progress;
 mod rabbitmq;
 mod redis;
 

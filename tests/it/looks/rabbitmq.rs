@@ -10,7 +10,7 @@ use xtask::servers::{RabbitMq, Scratch};
 use super::{assert_all_seen, assert_fields, listed, look};
 use crate::databases::{PATIENCE, now, target};
 
-fn broker(port: u16, management: u16, vhost: &str, login: Login) -> Target {
+pub fn broker(port: u16, management: u16, vhost: &str, login: Login) -> Target {
     target(
         "rabbitmq/broker",
         Place::Rabbitmq {
@@ -33,7 +33,7 @@ fn reading_threads() -> usize {
     threads.filter(named).count()
 }
 
-fn queue(name: &str) -> Target {
+pub fn queue(name: &str) -> Target {
     target("queue/work", Place::Queue { broker: "rabbitmq/broker".parse().unwrap(), queue: name.into() })
 }
 

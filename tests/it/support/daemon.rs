@@ -55,13 +55,16 @@ pub struct Home {
 impl Home {
     /// A home with these files of configuration, by their path within the folder. `PORT` stands for the daemon's own port.
     pub fn new(files: &[(&str, String)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let home = Self { folder, port };
+        let home = Self::at(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
         for (name, text) in files {
             home.write(name, text);
         }
         home
+    }
+
+    /// An empty home of a daemon that is expected on this port.
+    pub fn at(port: u16) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), port }
     }
 
     /// Writes a file of configuration.

@@ -34,6 +34,24 @@ impl PrivateEngine {
     /// # Errors
     /// When the package is missing and cannot be installed, we are not root, or it does not come up.
     pub fn start() -> Result<PrivateEngine> {
+        Self::start_with(|_| Ok(()))
+    }
+
+    /// Starts one whose data lie on a file system of their own, in memory, of so many MiB: one that can be filled up.
+    ///
+    /// # Errors
+    /// As for [`PrivateEngine::start`], and when that cannot be mounted.
+    pub fn start_on_a_small_disk(mebibytes: u32) -> Result<PrivateEngine> {
+        Self::start_with(|data| {
+            std::fs::create_dir(data)?;
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]).arg(data);
+            command::output(&mut mount).map(drop)
+        })
+    }
+
+    /// Starts one; `prepare` is told where its data will be.
+    fn start_with(prepare: impl FnOnce(&Path) -> Result<()>) -> Result<PrivateEngine> {
         packages::ensure(packages::ENGINE)?;
         if !paths::is_root() {
             bail!("a private Docker Engine needs root: it makes a bridge and mounts file systems");
@@ -41,6 +59,7 @@ impl PrivateEngine {
         sweep();
         let bridge = Bridge::make()?;
         let scratch = Scratch::new(MARK)?;
+        prepare(&scratch.join("data"))?;
         let socket = scratch.join("docker.sock");
         let at = |name: &str| scratch.join(name).display().to_string();
         let program = Program {

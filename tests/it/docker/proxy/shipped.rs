@@ -44,6 +44,22 @@ fn systemd_finds_nothing_wrong_with_the_unit_and_rates_it_as_hardly_exposed() {
     assert!(rated.status.success(), "{}", told(&rated));
 }
 
+#[test]
+fn only_the_proxy_has_the_socket_in_both_compose_files() {
+    for file in ["docker-compose.yml", "deploy/compose.runbookd.yml"] {
+        let text = std::fs::read_to_string(paths::root().join(file)).unwrap();
+        let service = |name: &str| {
+            let from = text.split(&format!("\n  {name}:\n")).nth(1).unwrap();
+            from.split("\n\n").next().unwrap().to_owned()
+        };
+        let (runbookd, proxy) = (service("runbookd"), service("docker-proxy"));
+        assert!(proxy.contains(":/var/run/docker.sock\n") && proxy.contains("network_mode: none"), "{file}: {proxy}");
+        assert!(!runbookd.contains("docker.sock") && !runbookd.contains("group_add"), "{file}: {runbookd}");
+        // What an image has at the place of a volume is copied into it, with its owner, and the proxy could not make its sockets.
+        assert!(runbookd.contains(":ro,nocopy\n") && runbookd.contains("depends_on: [docker-proxy]"), "{file}: {runbookd}");
+    }
+}
+
 /// The service of the fragment under a name of this test's; gone on drop, with its volume.
 struct Service<'a> {
     engine: &'a Engine,

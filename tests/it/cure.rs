@@ -2,6 +2,8 @@
 //! sessions of a real PostgreSQL, proves it, and tells Slack's stand-in. Judged from outside: PostgreSQL's log, its sessions,
 //! Alertmanager's metrics. Prometheus and its rules are part of the estate's own test.
 
+mod estate;
+
 use std::time::Duration;
 
 use runbook::target::TerminateBy;
@@ -89,6 +91,12 @@ impl Night {
         clients
     }
 
+    /// Waits until so many clients are there, and each has been idle for as long as the runbook wants.
+    fn wait_idle(&self, count: usize) {
+        let idle = "application_name = 'web' AND state LIKE 'idle%' AND state_change < clock_timestamp() - interval '300 ms'";
+        self.database.wait_for_sessions(idle, count);
+    }
+
     fn sessions_of(&self, user: &str) -> usize {
         let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{user}' AND backend_type = 'client backend'");
         self.database.postgres.psql(&sql).unwrap().trim().parse().unwrap()
@@ -163,7 +171,7 @@ async fn a_real_alert_is_cured_proved_and_told() {
     let in_transaction = night.idle_in_transaction("app", 6).await;
     let daemon = night.home.start(binary(), &[]);
     let alertmanager = alertmanager_for(&[&night.home], None);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     fire(&alertmanager);
     until(
         "an incident is there",
@@ -198,7 +206,7 @@ async fn every_slot_is_taken_and_it_is_cured_all_the_same() {
     );
     let clients = night.fill("app").await;
     assert!(night.database.postgres.psql_as("app", "postgres", "SELECT 1").is_err(), "a new login is refused");
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(clients.len());
     daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
     let closed = daemon.wait_closed(Duration::from_secs(40));
     assert_eq!(closed["how"], "cured", "{closed}\n{}", night.home.log());
@@ -212,7 +220,7 @@ async fn a_superusers_application_is_cured_by_the_function_and_handed_over_witho
         let superuser = night.database.postgres.superuser();
         let clients = night.idle(superuser, 18).await;
         let daemon = night.home.start(binary(), &[]);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        night.wait_idle(18);
         daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
         let closed = daemon.wait_closed(Duration::from_secs(60));
         assert_eq!(closed["how"], how, "{closed}\n{}", night.home.log());
@@ -230,7 +238,7 @@ async fn two_clustered_alertmanagers_deliver_and_one_run_comes_of_it() {
     let night = Night::begin("auto", &PostgresSettings::default(), TerminateBy::SignalBackend, false).await;
     let clients = night.idle("app", 18).await;
     let daemon = night.home.start(binary(), &[]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     let alert = delivery(&ALERT, "firing", "2026-01-01T00:00:00Z");
     // As a partitioned cluster does: each side sends the same, at once, and one side again while the first run is under way.
     std::thread::scope(|scope| {
@@ -256,7 +264,7 @@ async fn resolved_before_it_acts_means_that_nothing_is_done() {
     let night = Night::begin("ask", &PostgresSettings::default(), TerminateBy::SignalBackend, false).await;
     let clients = night.idle("app", 18).await;
     let daemon = night.home.start(binary(), &[]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     daemon.deliver(&delivery(&ALERT, "resolved", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
     daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
     wait_stage(&daemon, &night.home, "asking");
@@ -281,7 +289,7 @@ async fn a_person_approves_and_only_what_was_shown_and_is_still_there_goes() {
     let night = Night::begin("ask", &PostgresSettings::default(), TerminateBy::SignalBackend, false).await;
     let mut shown = night.idle("app", 18).await;
     let daemon = night.home.start(binary(), &[]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
     let asking = wait_stage(&daemon, &night.home, "asking");
     night.wait_told("approve");
@@ -297,7 +305,7 @@ async fn a_person_approves_and_only_what_was_shown_and_is_still_there_goes() {
     // Some of what was shown goes by itself, and others come: the newcomers were not approved.
     shown.truncate(14);
     let newcomers = night.idle("app", 6).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(20);
     let approved = night.home.command(binary(), &["approve", &ask, "--by", "a person"]).output().unwrap();
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
     let again = night.home.command(binary(), &["approve", &ask, "--by", "another"]).output().unwrap();
@@ -314,7 +322,7 @@ async fn a_pause_that_was_acknowledged_lets_nothing_act() {
     let night = Night::begin("auto", &PostgresSettings::default(), TerminateBy::SignalBackend, false).await;
     let clients = night.idle("app", 18).await;
     let daemon = night.home.start(binary(), &[]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     let paused = night.home.command(binary(), &["pause", "all", "--reason", "drill"]).output().unwrap();
     assert!(paused.status.success(), "{}", String::from_utf8_lossy(&paused.stderr));
     daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
@@ -338,7 +346,7 @@ async fn a_hung_server_is_unknown_and_slack_refusing_holds_nothing_up() {
     let night = Night::begin("auto", &PostgresSettings::default(), TerminateBy::SignalBackend, false).await;
     let clients = night.idle("app", 18).await;
     let daemon = night.home.start(binary(), &[]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     night.slack.rotate("another token");
     night.database.postgres.stop().unwrap();
     daemon.deliver(&delivery(&ALERT, "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
@@ -364,7 +372,7 @@ async fn alertmanagers_of_a_cluster_deliver_for_real() {
     });
     let first = Alertmanager::start_with(&configuration.to_string(), &settings).unwrap();
     let second = alertmanager_for(&[&night.home], Some(&first));
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    night.wait_idle(18);
     // Prometheus sends to every member.
     fire(&first);
     fire(&second);

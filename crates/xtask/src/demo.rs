@@ -20,6 +20,7 @@ use anyhow::{Context, Result};
 use crate::estate::{Estate, Fault, Fire};
 use crate::{clock, command, paths, progress, slack};
 
+pub use config::as_in;
 use daemon::Daemon;
 use proof::{Before, Proof};
 

@@ -29,14 +29,12 @@ pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool
     let secret = estate.directory().join("slack.token");
     std::fs::write(&secret, SLACK_TOKEN)?;
     let mode = if observe_only { "observe" } else { "auto" };
-    let ports = ports(estate)?;
     let from = paths::root().join("config");
     let mut files = Vec::new();
     collect(&from, &mut files)?;
     for file in &files {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let mut text = with_ports(&text, &ports);
-        text = text.replace(&format!("project: {DEFAULT}"), &format!("project: {}", estate.name()));
+        let mut text = as_in(estate, &text)?;
         let name = file.strip_prefix(&from)?;
         if name.starts_with("runbooks") {
             text = set(&text, "idle_for", IDLE_FOR);
@@ -74,6 +72,15 @@ pub(super) fn derive(estate: &Estate, slack: &slack::StandIn, observe_only: bool
         to.display()
     ));
     Ok(to)
+}
+
+/// A text of the example with an estate's own ports and project.
+///
+/// # Errors
+/// When the Compose file cannot be read.
+pub fn as_in(estate: &Estate, text: &str) -> Result<String> {
+    let text = with_ports(text, &ports(estate)?);
+    Ok(text.replace(&format!("project: {DEFAULT}"), &format!("project: {}", estate.name())))
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

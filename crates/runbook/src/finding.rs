@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{Type, Value};
 use crate::identity::Identity;
+use crate::target::TargetId;
 use crate::time::Stamp;
 
 /// The outcome of one look.
@@ -87,6 +88,10 @@ impl Finding {
 pub struct Findings {
     /// Finding by name of the look.
     pub looks: BTreeMap<String, Finding>,
+    /// What the targets beside it are like, which no runbook names and no condition can: what its own rest on, and what rests
+    /// on what it would restart. Always the usual look of their kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<TargetId, Finding>,
 }
 
 impl Findings {
@@ -103,7 +108,7 @@ impl Findings {
 
     /// When the oldest look was over.
     pub fn oldest(&self) -> Option<Stamp> {
-        self.looks.values().map(|finding| finding.at).min()
+        self.looks.values().chain(self.beside.values()).map(|finding| finding.at).min()
     }
 }
 

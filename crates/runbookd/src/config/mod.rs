@@ -91,6 +91,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
         inventory: targets.inventory,
         intervals: daemon.intervals,
         approval_expires: daemon.approval_expires,
+        rules: Default::default(),
     };
     Ok(Loaded { configuration, daemon: daemon.settings, notes: complaints, places, sources })
 }

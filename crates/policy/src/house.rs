@@ -2,6 +2,7 @@
 //! one question. Why apart from `guards`: those judge one incident by its own runbook. A step that has begun is not judged
 //! anew by what is counted; its next replica is the same act. Nothing here mints a permit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use runbook::action::{Action, DockerAction};
@@ -94,12 +95,18 @@ pub(crate) fn nothing_upstream(case: &Case<'_>) -> Word {
         return Err(kept(case, on, format!("{by} works on {target}, which this rests on; the cause comes first")));
     }
     let touched = case.incident.remedy_touches();
-    let needed = |id: &TargetId| {
-        touched.iter().filter_map(|id| case.current.inventory.get(id)).any(|target| target.traits.depends_on.contains(id))
-    };
+    let there = || touched.iter().filter_map(|id| case.current.inventory.get(id));
+    let needed: BTreeSet<&TargetId> = there().flat_map(|target| &target.traits.depends_on).collect();
     let mut seen = 0;
-    for (target, finding) in case.findings.beside.iter().filter(|(id, _)| needed(id)) {
-        let why = match finding.health() {
+    for target in needed.into_iter().filter(|id| !touched.contains(id)) {
+        let Some(finding) = case.findings.beside.get(target) else {
+            let why = format!("{target}, which this rests on, was not looked at: the inventory has changed since");
+            return Err(instead(why.clone(), Decision::LookAgain(why)));
+        };
+        // A server's container is its home: its check asks the very server that is in trouble.
+        let server = |id: &TargetId| matches!(id.kind, Kind::Postgres | Kind::Redis | Kind::Rabbitmq);
+        let home = there().filter(|leaning| leaning.traits.depends_on.contains(target)).all(|leaning| server(&leaning.id));
+        let why = match if home { finding.health_as_home() } else { finding.health() } {
             Health::Well => {
                 seen += 1;
                 continue;

@@ -74,6 +74,15 @@ impl Finding {
         }
     }
 
+    /// The same without the things that an action could select among.
+    #[must_use]
+    pub fn without_subjects(mut self) -> Self {
+        if let Seen::Known { subjects, .. } = &mut self.seen {
+            subjects.clear();
+        }
+        self
+    }
+
     /// Why nothing could be seen, if nothing could.
     pub fn unknown(&self) -> Option<&str> {
         match &self.seen {
@@ -177,6 +186,7 @@ pub fn fields(probe: &str) -> &'static [Field] {
                     text("top_application", "The application_name with most sessions."),
                     number("top_application_sessions", "sessions", "How many it has."),
                     flag("superuser_sessions", "A superuser owns some of the idle sessions."),
+                    flag("backup_running", "A backup tool has a session, or a base backup is being sent."),
                 ]
             }
         }

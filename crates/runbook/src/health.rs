@@ -27,6 +27,19 @@ impl Finding {
         }
         judge(self).unwrap_or_else(Health::Unknown)
     }
+
+    /// The same, for a server that leans on the service whose container it runs in. The container's check asks that very server, so
+    /// it fails for the server's own trouble; what counts is whether the container runs.
+    pub fn health_as_home(&self) -> Health {
+        if self.probe != "docker.service" || self.unknown().is_some() {
+            return self.health();
+        }
+        match (self.number("replicas"), self.number("running")) {
+            (Some(_), Some(running)) if running > 0.0 => Health::Well,
+            (Some(replicas), Some(_)) => Health::Ill(format!("none of {replicas} containers runs")),
+            _ => Health::Unknown("how many of its containers run is unknown".to_owned()),
+        }
+    }
 }
 
 /// The judgement over known findings; the error is the reason why a field that it needs is unknown.
@@ -113,6 +126,16 @@ mod tests {
         for (replicas, healthy) in [(1.0, 0.0), (3.0, 1.0), (0.0, 0.0)] {
             assert!(matches!(service(replicas, healthy), Health::Ill(_)), "{healthy} of {replicas}");
         }
+    }
+
+    #[test]
+    fn a_server_leans_on_its_container_and_not_on_the_containers_check() {
+        let values = |running| [("replicas", Value::Number(1.0)), ("running", running), ("healthy", Value::Number(0.0))];
+        let home = |running| seen("docker.service", &values(running)).health_as_home();
+        assert_eq!(home(Value::Number(1.0)), Health::Well, "full, and so failing its check");
+        assert!(matches!(home(Value::Number(0.0)), Health::Ill(_)));
+        assert!(matches!(home(Value::Unknown("no answer".to_owned())), Health::Unknown(_)));
+        assert!(matches!(sessions(97.0).health_as_home(), Health::Ill(_)), "for anything else it is the same");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::identity::{Identity, Selection};
 use crate::probe::{DockerProbe, PostgresProbe, Probe, RehearsalProbe};
 use crate::target::{Target, TargetId};
 
-pub use sessions::OWN_APPLICATION;
+pub use sessions::{BACKUPS, OWN_APPLICATION};
 
 /// What an order is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -53,9 +53,9 @@ pub struct PerTarget {
 }
 
 impl Default for PerTarget {
-    /// 5 in an hour, 12 in a day.
+    /// 8 in an hour, 20 in a day: one ladder of several steps fits, three do not.
     fn default() -> Self {
-        Self { rate: vec![Rate { count: 5, per: Span::secs(3_600) }, Rate { count: 12, per: Span::secs(86_400) }] }
+        Self { rate: vec![Rate { count: 8, per: Span::secs(3_600) }, Rate { count: 20, per: Span::secs(86_400) }] }
     }
 }
 

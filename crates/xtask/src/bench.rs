@@ -1,15 +1,16 @@
-//! `cargo xtask bench intake|reaction`: measures runbookd's speed on this machine; the method is printed with the result.
+//! `cargo xtask bench intake|reaction|policy`: measures runbookd's speed on this machine; the method is printed with the result.
 //!
 //! Deliberately release builds only: a debug build's speed says nothing.
 
 mod intake;
+mod policy;
 mod reaction;
 mod release;
 
 use anyhow::{Result, bail};
 
 /// The benchmarks there are, by name.
-pub const NAMES: &[&str] = &["intake", "reaction"];
+pub const NAMES: &[&str] = &["intake", "reaction", "policy"];
 
 /// Runs one benchmark by its name.
 ///
@@ -21,6 +22,9 @@ pub fn run(name: &str) -> Result<()> {
     }
     if name == "reaction" {
         return reaction::run();
+    }
+    if name == "policy" {
+        return policy::run();
     }
     bail!("there is no benchmark {name:?}; there are: {}", NAMES.join(", "))
 }

@@ -122,7 +122,7 @@ proptest! {
             for (count, seconds) in HERE {
                 prop_assert!(within(seconds, &|act| act.1 == number && act.2 == place) <= count);
             }
-            for (count, seconds) in [(5, 3_600), (12, 86_400)] {
+            for (count, seconds) in [(8, 3_600), (20, 86_400)] {
                 prop_assert!(within(seconds, &|act| act.2 == place) <= count);
             }
             for (count, seconds) in EVERYWHERE {

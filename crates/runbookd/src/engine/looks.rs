@@ -28,7 +28,8 @@ impl<W: World> Engine<W> {
         }
         let beside = incident.beside(&configuration.inventory).into_iter().map(|target| async move {
             let finding = self.look_once(configuration, &target, &Probe::usual(target.kind)).await;
-            (target, finding)
+            // They are told about, not chosen among: what they consist of is left out of the record.
+            (target, finding.without_subjects())
         });
         let (own, beside) = tokio::join!(self.look(incident, configuration), join_all(beside));
         Findings { beside: beside.into_iter().collect(), ..own }

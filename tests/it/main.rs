@@ -10,6 +10,7 @@ mod cure;
 mod databases;
 mod demo;
 mod deploy;
+mod docker;
 mod doctor;
 mod door;
 mod estate;

@@ -98,7 +98,7 @@ async fn the_oldest_idle_sessions_are_ended_and_no_other() {
 async fn a_superusers_sessions_are_ended_by_the_function() {
     let database = Database::start(&PostgresSettings::default(), TerminateBy::Function, true);
     let action = Action::Postgres(PostgresAction::TerminateIdle(terminate(20)));
-    assert_eq!(probe::rights(database.connections.looking(), database.target(), &action, PATIENCE).await, Ok(()));
+    assert_eq!(probe::rights(database.connections.looking(), &database.inventory, database.target(), &action, PATIENCE).await, Ok(()));
     let _clients = database.clients(3, "postgres", "backend").await;
     let _ordinary = database.clients(2, "app", "backend").await;
     let mut dump = database.client("postgres", "pg_dump").await;
@@ -136,7 +136,7 @@ async fn a_superusers_sessions_stay_without_the_function_and_it_is_said() {
     let reply = database.act(database.order(&found, terminate(20)).unwrap()).await;
     assert!(matches!(&reply, Reply::Refused(words) if words.contains("not in this database")), "{reply:?}");
     let action = Action::Postgres(PostgresAction::TerminateIdle(terminate(20)));
-    let rights = probe::rights(database.connections.looking(), database.target(), &action, PATIENCE).await;
+    let rights = probe::rights(database.connections.looking(), &database.inventory, database.target(), &action, PATIENCE).await;
     assert!(rights.unwrap_err().contains("terminate-as-superuser-function.sql"));
     for client in &mut clients {
         client.ping().await.unwrap();
@@ -149,7 +149,7 @@ async fn without_the_right_to_signal_nothing_is_done() {
     let mut clients = database.clients(2, "app", "backend").await;
     let found = database.sessions(2).await;
     let action = Action::Postgres(PostgresAction::TerminateIdle(terminate(20)));
-    let rights = async || probe::rights(database.connections.looking(), database.target(), &action, PATIENCE).await;
+    let rights = async || probe::rights(database.connections.looking(), &database.inventory, database.target(), &action, PATIENCE).await;
     assert_eq!(rights().await, Ok(()));
     for (role, wanted) in [("pg_signal_backend", "grant pg_signal_backend"), ("pg_monitor", "grant pg_read_all_stats")] {
         database.postgres.psql(&format!("REVOKE {role} FROM runbookd_act")).unwrap();

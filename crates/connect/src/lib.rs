@@ -9,7 +9,9 @@
 //! here. Deliberately no look and no action: what is asked over a connection stands in `probe` and `action`.
 
 pub mod amqp;
+pub mod container;
 pub mod docker;
+pub mod env_file;
 mod held;
 pub mod http;
 mod postgres;

@@ -210,7 +210,8 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
         (usual, _) => usual,
     };
     let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
-    let (mode, whence) = match finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding)) {
+    let wants = finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding));
+    let (mode, whence) = match wants.or_else(|| guards::keeps_data(case, order)) {
         Some(why) => (mode.min(Mode::Ask), why),
         None => (mode, whence),
     };

@@ -8,6 +8,7 @@ use runbook::book::{Mode, Runbook};
 use runbook::condition::Truth;
 use runbook::incident::{Aim, How, IncidentId, Waiting};
 use runbook::order::Order;
+use runbook::target::TargetSelector;
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
@@ -110,9 +111,14 @@ fn truth_of(case: &Case<'_>, condition: &runbook::condition::Condition) -> Truth
     condition.evaluate(case.findings)
 }
 
-/// The runbook's requirement, asked before the first step of each rung: later steps stand on what earlier ones changed.
+/// The rung was begun: a later step stands on what earlier ones changed, and the next replica on what became of the one before.
+fn begun(case: &Case<'_>) -> bool {
+    case.incident.at.step > 0 || case.incident.goes_on()
+}
+
+/// The runbook's requirement, asked before the first step of each rung.
 pub(crate) fn required(case: &Case<'_>) -> Word {
-    if case.incident.at.step > 0 {
+    if begun(case) {
         return Ok("asked before the rung's first step".to_owned());
     }
     let require = &case.incident.runbook.require;
@@ -141,7 +147,7 @@ pub(crate) fn applies(case: &Case<'_>) -> Word {
         return Err(end(How::HandedOver, "no remedy is left".to_owned()));
     };
     match &remedy.when {
-        Some(when) if case.incident.at.step == 0 => match truth_of(case, when) {
+        Some(when) if !begun(case) => match truth_of(case, when) {
             Truth::True => Ok(format!("{} holds", when.source())),
             Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
             Truth::False => {
@@ -184,6 +190,15 @@ pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
         Some(own) if own < mode => (own, "the remedy's own".to_owned()),
         _ => (mode, whence),
     }
+}
+
+/// Why a person has to agree whatever the mode, if so: the service keeps data, and no runbook names it. A label may choose among
+/// services that are free to restart, and a database is none.
+pub(crate) fn keeps_data(case: &Case<'_>, order: &Order) -> Option<String> {
+    let target = case.current.inventory.get(&order.target)?;
+    let by_label = matches!(case.incident.runbook.target, TargetSelector::Lookup { .. });
+    let asks = by_label && target.traits.stateful && matches!(order.action, Action::Docker(_));
+    asks.then(|| format!("{} keeps data, and a label chose it", order.target))
 }
 
 /// A target that is seen failing twice is failing; once may be a moment's trouble, and a restart for it is a cure not needed.

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use runbook::action::{Action, RehearsalAction};
+use runbook::action::{Action, DockerAction, Patience, RehearsalAction, Start};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::{Condition, Value};
-use runbook::finding::{Finding, Findings, Seen};
+use runbook::finding::{Finding, Findings, Seen, Subject};
+use runbook::identity::Identity;
 use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Trigger, Waiting};
-use runbook::probe::{Probe, RehearsalProbe};
-use runbook::target::{Class, Inventory, Kind, Place, Target, TargetId, TargetSelector, Traits};
+use runbook::order::Verdict;
+use runbook::probe::{DockerProbe, Probe, RehearsalProbe};
+use runbook::target::{Class, Inventory, Kind, Place, Scope, Target, TargetId, TargetSelector, Traits};
 use runbook::time::{Span, Stamp};
 
 use crate::{Attempted, Case, Decision, History, Pause, Ruling, decide, route};
@@ -208,6 +210,62 @@ fn a_cure_that_is_not_needed_yet_is_looked_at_again_while_the_alert_fires_and_th
     scene.now = NOW.plus(std::time::Duration::from_secs(900));
     scene.findings = findings(Value::Flag(false), scene.now);
     assert!(matches!(scene.rule().decision, Decision::End { how: How::Refused, .. }));
+}
+
+#[test]
+fn what_a_step_has_mended_so_far_is_no_reason_to_leave_the_rest() {
+    let mut scene = Scene::new(Mode::Auto);
+    let mut book = runbook(Mode::Auto);
+    let rolling = RehearsalAction { key: "r1".to_owned(), then: vec!["r2".to_owned()], ..RehearsalAction::default() };
+    book.remedies[0].steps[0].action = Action::Rehearsal(rolling);
+    book.remedies[0].when = Some(Condition::parse("ledger.broken").unwrap());
+    scene.incident.runbook = std::sync::Arc::new(book);
+    let Decision::Act(permit) = scene.rule().decision else { panic!("it does not begin") };
+    let order = permit.order().clone();
+    scene.happens(Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] });
+    scene.happens(Event::Settled { verdict: Verdict::Landed(String::new()), finding: scene.findings.looks["ledger"].clone() });
+    scene.findings = findings(Value::Flag(false), NOW);
+    scene.happens(Event::Looked { findings: scene.findings.clone() });
+    let Decision::Act(permit) = scene.rule().decision else { panic!("{:?}", scene.rule().gates) };
+    assert!(permit.order().selection.contains(&Identity::Rehearsal("r2".to_owned())));
+}
+
+#[test]
+fn a_service_that_keeps_data_and_that_a_label_chose_is_asked_about() {
+    for (stateful, by_label, asks) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let mut scene = Scene::new(Mode::Auto);
+        let id: TargetId = "service/any".parse().unwrap();
+        let mut book = runbook(Mode::Auto);
+        book.target = match by_label {
+            true => TargetSelector::Lookup { kind: Kind::Service, label: "service".to_owned() },
+            false => TargetSelector::Named(id.clone()),
+        };
+        let start = DockerAction::Start(Start { patience: Patience::default() });
+        book.remedies[0].steps[0].action = Action::Docker(start);
+        let probe = Probe::Docker(DockerProbe::Service);
+        book.look.insert("service".to_owned(), Look { probe, target: None });
+        let exited = BTreeMap::from([("state".to_owned(), Value::Text("exited".to_owned()))]);
+        let identity = Identity::Container { id: "c".repeat(64), started_at: String::new() };
+        let subjects = vec![Subject { identity, words: String::new(), attributes: exited }];
+        let seen = Seen::Known { fields: BTreeMap::new(), subjects };
+        scene.findings.looks.insert("service".to_owned(), Finding { probe: "docker.service".to_owned(), at: NOW, seen });
+        let traits = Traits { depends_on: vec![], stateful, may_be_cloned: false, class: Class::P3, owner: String::new() };
+        let place = Place::Service {
+            engine: "engine/any".parse().unwrap(),
+            project: "any".to_owned(),
+            service: "any".to_owned(),
+            scope: Scope::default(),
+        };
+        scene.current.inventory = Inventory::new([Target { id: id.clone(), traits, place, known_as: vec![] }]);
+        scene.incident.runbook = std::sync::Arc::new(book);
+        scene.incident.target = id;
+        let ruling = scene.rule();
+        match ruling.decision {
+            Decision::Act(_) => assert!(!asks, "it does not ask"),
+            Decision::Wait { on: Waiting::Person(_), why, .. } => assert!(asks && why.contains("keeps data"), "{why}"),
+            _ => panic!("{:?}", ruling.gates),
+        }
+    }
 }
 
 #[test]

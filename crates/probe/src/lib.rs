@@ -14,6 +14,7 @@ mod postgres;
 mod prometheus;
 mod queue;
 mod rabbitmq;
+mod redact;
 mod redis;
 mod rehearsal;
 mod rights;

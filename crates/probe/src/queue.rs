@@ -1,7 +1,10 @@
-//! `queue.depth`: ready, unacknowledged and consumers by the management API, and ready by AMQP as a second opinion.
+//! `queue.depth`: ready, unacknowledged and consumers by the management API, and ready by AMQP as a second opinion. What became of
+//! messages over time is another look, in `queue/progress.rs`.
 //!
 //! Why both: AMQP counts ready messages only, and a quorum queue without a leader answers 0 and 0. Why not AMQP alone: a backlog
 //! that a stuck consumer holds unacknowledged would read as an empty queue.
+
+mod progress;
 
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ use runbook::text::inert;
 use crate::nearly;
 use crate::rabbitmq::{ask, json, number, said};
 use crate::seen::Fields;
+
+pub(crate) use progress::progress;
 
 pub(crate) async fn depth(looking: &Looking, inventory: &Inventory, target: &Target, within: Duration) -> Result<Seen, String> {
     let Place::Queue { broker, queue } = &target.place else { return Err(format!("{} is no queue", target.id)) };
@@ -75,8 +80,4 @@ async fn amqp_ready(looking: &Looking, broker: &Target, queue: &str, within: Dur
         Ok(ready) => ready.map_err(|error| inert(&format!("{error:#}"), 300)),
         Err(_) => Err(format!("no answer within {}", runbook::text::humanize_duration(within))),
     }
-}
-
-pub(crate) async fn progress(_: &Looking, _: &Inventory, _: &Target, _: Duration) -> Result<Seen, String> {
-    Err("not written".to_owned())
 }

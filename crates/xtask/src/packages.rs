@@ -24,6 +24,9 @@ pub const SERVERS: &[&str] = &[
     "rabbitmq-server",
     "prometheus",
     "prometheus-alertmanager",
+    // The filtering proxy before an Engine, and certificates for it.
+    "nginx-light",
+    "openssl",
     "strace",
     // systemd-analyze, which reads the unit; no systemd is started.
     "systemd",
@@ -76,6 +79,7 @@ fn installed(name: &str) -> bool {
         "docker.io" => "dockerd",
         "postgresql-15" => "postgres",
         "prometheus-alertmanager" => "alertmanager",
+        "nginx-light" => "nginx",
         "systemd" => "systemd-analyze",
         other => other,
     };

@@ -6,6 +6,7 @@
 //! [`crate::estate`].
 
 mod alertmanager;
+mod docker_proxy;
 mod postgres;
 mod process;
 mod prometheus;
@@ -15,6 +16,7 @@ mod scratch;
 
 pub(crate) use alertmanager::metric_in;
 pub use alertmanager::{Alertmanager, AlertmanagerSettings};
+pub use docker_proxy::DockerProxy;
 pub use postgres::{Postgres, PostgresSettings};
 pub(crate) use process::children;
 pub use process::{Process, Program};

@@ -42,6 +42,7 @@ class State:
     errors_share = 0.0
     slow_seconds = 0.0
     hanging = False
+    unhealthy = False
     success_share = 0.995
     ballast = []
     burners = []
@@ -79,6 +80,8 @@ async def measured(request: Request, call_next):
 @app.get("/health")
 async def health():
     """Alive, and nothing more: a health check that fails with its database would have healthy backends restarted."""
+    if State.unhealthy:
+        return JSONResponse({"status": "broken"}, status_code=500)
     return {"status": "ok"}
 
 
@@ -184,6 +187,10 @@ faults.add(
 faults.add(
     "hang", "stop answering on the main port, health check included",
     lambda: set_state("hanging")(True), lambda: set_state("hanging")(False),
+)
+faults.add(
+    "unhealthy", "fail the health check; the API goes on",
+    lambda: set_state("unhealthy")(True), lambda: set_state("unhealthy")(False),
 )
 faults.add("burn-cpu", "run this many busy processes", burn, stop_burning, processes=2)
 faults.add(

@@ -1,8 +1,11 @@
-"""Memory and CPU of this project's containers under cAdvisor's metric names: names from the Engine, numbers from control groups.
+"""Memory, CPU and health of this project's containers under cAdvisor's metric names: names and health from the Engine, numbers
+from control groups.
 
 cAdvisor is not in Debian; the alert rules written for it should hold here unchanged. Only what they read is exported:
-working set (usage less inactive file cache, as cAdvisor computes it), memory limit (0 = none), CPU seconds and CPU quota.
-The Engine's own statistics would do, but take up to a second per container, longer than a drill's scrape may. It looks only at containers of the Compose project named by COMPOSE_PROJECT, or of every project when that is empty.
+working set (usage less inactive file cache, as cAdvisor computes it), memory limit (0 = none), CPU seconds, CPU quota, and the
+verdict of the health check (1 healthy, 0 unhealthy). The Engine's own statistics would do, but take up to a second per container,
+longer than a drill's scrape may. It looks only at containers of the Compose project named by COMPOSE_PROJECT, or of every project
+when that is empty.
 """
 import http.client
 import json
@@ -108,13 +111,18 @@ def measure(container):
     return max(usage - cache, 0), limit if limit < 1 << 60 else 0, seconds, quota, period
 
 
+def health(container):
+    """The health check's verdict, from the words of the list. None where there is no check, and while it is not decided yet."""
+    return next((value for word, value in (("(healthy)", 1), ("(unhealthy)", 0)) if word in container["Status"]), None)
+
+
 def render():
     engine = Engine()
     try:
         listed = containers(engine)
     finally:
         engine.close()
-    rows = {"memory": [], "limit": [], "cpu": [], "quota": [], "period": []}
+    rows = {"memory": [], "limit": [], "cpu": [], "quota": [], "period": [], "health": []}
     for container in listed:
         try:
             working_set, limit, seconds, quota, period = measure(container["Id"])
@@ -133,12 +141,15 @@ def render():
         if quota:  # cAdvisor shows these two only where there is a quota
             rows["quota"].append(f"container_spec_cpu_quota{labels} {quota}")
             rows["period"].append(f"container_spec_cpu_period{labels} {period}")
+        if health(container) is not None:
+            rows["health"].append(f"container_health_state{labels} {health(container)}")
     return "\n".join(
         ["# TYPE container_memory_working_set_bytes gauge", *rows["memory"]]
         + ["# TYPE container_spec_memory_limit_bytes gauge", *rows["limit"]]
         + ["# TYPE container_cpu_usage_seconds_total counter", *rows["cpu"]]
         + ["# TYPE container_spec_cpu_quota gauge", *rows["quota"]]
-        + ["# TYPE container_spec_cpu_period gauge", *rows["period"], ""]
+        + ["# TYPE container_spec_cpu_period gauge", *rows["period"]]
+        + ["# TYPE container_health_state gauge", *rows["health"], ""]
     ).encode()
 
 

@@ -26,15 +26,33 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_send_task_events=False,
+    # A dead connection is noticed within 20 s, on both sides.
+    broker_heartbeat=10,
     beat_schedule={"heartbeat": {"task": "worker.execute", "schedule": 1.0, "options": {"expires": 30}}},
 )
 
 SLOW_SECONDS = multiprocessing.Value("d", 0.0)
 HUNG = multiprocessing.Value("b", 0)
 POISONED = multiprocessing.Value("b", 0)
+PUBLISHING = multiprocessing.Value("b", 0)
 FAILING_SHARE = multiprocessing.Value("d", 0.0)
 SUCCEEDED = multiprocessing.Value("L", 0)
 FAILED = multiprocessing.Value("L", 0)
+
+
+TELLERS = []
+
+
+def tell():
+    """Publish and wait until the broker has it: under a memory or disk alarm, until that is over. One connection a child."""
+    if not TELLERS:
+        TELLERS.append(app.connection_for_write(transport_options={"confirm_publish": True}).Producer())
+    try:
+        # No queue goes by this key, so the broker confirms the message and drops it.
+        TELLERS[0].publish({}, exchange="", routing_key="nobody")
+    except Exception:
+        TELLERS.clear()
+        raise
 
 
 @app.task(name="worker.execute")
@@ -43,6 +61,8 @@ def execute():
     started = time.monotonic()
     while HUNG.value or time.monotonic() - started < SLOW_SECONDS.value:
         time.sleep(0.1)
+    if PUBLISHING.value:
+        tell()
     # The count decides instead of dice, and spreads the share evenly: half of the tasks is every second one.
     count, share = SUCCEEDED.value + FAILED.value, FAILING_SHARE.value
     if int((count + 1) * share) > int(count * share):
@@ -97,6 +117,7 @@ def worker_started(**_):
     faults = Faults()
     faults.add("slow", "take this long over each task", lambda seconds: put(SLOW_SECONDS, seconds), lambda: put(SLOW_SECONDS, 0.0), seconds=5.0)
     faults.add("hung", "children hang in their task while the parent answers", lambda: put(HUNG, 1), lambda: put(HUNG, 0))
+    faults.add("publishing", "each task sends a message and waits for the broker's word", lambda: put(PUBLISHING, 1), lambda: put(PUBLISHING, 0))
     faults.add(
         "failing", "this share of tasks raises", lambda share: put(FAILING_SHARE, share), lambda: put(FAILING_SHARE, 0.0), share=0.5
     )

@@ -1,5 +1,6 @@
-//! What several tests share: servers in the place of neighbours that cannot be run here.
+//! What several tests share: the daemon, and what stands in the place or in front of its neighbours.
 
 pub mod daemon;
+pub mod engine_proxy;
 pub mod slack_rules;
 pub mod slack_standin;

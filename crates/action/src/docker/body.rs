@@ -12,9 +12,8 @@ use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, MountPoint, MountType,
     NetworkingConfig,
 };
+use connect::container::label;
 use runbook::incident::IncidentId;
-
-use super::labels;
 
 /// What the copy is for.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +43,19 @@ pub(super) struct Blueprint {
     pub(super) name: String,
     /// The body of `create`, with the first network only: before API 1.44 an Engine takes no more.
     pub(super) body: ContainerCreateBody,
-    /// The other networks, by name.
-    pub(super) further: Vec<(String, EndpointSettings)>,
+    /// The other networks.
+    pub(super) further: Vec<Network>,
+}
+
+/// A network that the new container is connected to.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Network {
+    /// Its name, under which the container knows it.
+    pub(super) name: String,
+    /// Its full id, by which the Engine is asked: names of networks need not be unique.
+    pub(super) id: String,
+    /// How it is connected.
+    pub(super) endpoint: EndpointSettings,
 }
 
 impl Blueprint {
@@ -71,9 +81,15 @@ impl Blueprint {
             Likeness::Clone { .. } => part_from_anonymous(&mut host, &mut volumes),
             Likeness::Replacement { .. } => keep_anonymous(&mut host, mounts),
         }
-        let service = config.labels.as_ref().and_then(|all| all.get("com.docker.compose.service")).map(String::as_str);
+        let service = config.labels.as_ref().and_then(|all| all.get(label::SERVICE)).map(String::as_str);
         let names = Names { short, old: old_name, new: name, service };
-        let (first, further) = endpoints(source, &host, &names, matches!(likeness, Likeness::Replacement { .. }));
+        let networks = networks(source, &host, &names, matches!(likeness, Likeness::Replacement { .. }));
+        let mut networks = networks.into_iter();
+        let first = networks.next().map(|network| (network.name, network.endpoint));
+        let further: Vec<Network> = networks.collect();
+        if let Some(nameless) = further.iter().find(|network| network.id.is_empty()) {
+            return Err(missing(&format!("network's id ({})", nameless.name)));
+        }
         let own_host_name = config.hostname.clone().filter(|hostname| hostname != short);
         let body = ContainerCreateBody {
             hostname: own_host_name,
@@ -158,19 +174,19 @@ fn environment(old: Option<Vec<String>>, likeness: Likeness<'_>) -> Option<Vec<S
 
 fn labelled(mut all: HashMap<String, String>, source: &str, likeness: Likeness<'_>) -> HashMap<String, String> {
     // What the source itself came from says nothing of the copy.
-    for own in [labels::INCIDENT, labels::CLONE_OF, labels::REPLACES] {
+    for own in [label::INCIDENT, label::CLONE_OF, label::REPLACES] {
         all.remove(own);
     }
     let mut put = |label: &str, value: String| all.insert(label.to_owned(), value);
     match likeness {
         Likeness::Clone { number, incident, .. } => {
-            put("com.docker.compose.container-number", number.to_string());
-            put(labels::INCIDENT, incident.to_string());
-            put(labels::CLONE_OF, source.to_owned());
+            put(label::NUMBER, number.to_string());
+            put(label::INCIDENT, incident.to_string());
+            put(label::CLONE_OF, source.to_owned());
         }
         Likeness::Replacement { incident, .. } => {
-            put(labels::INCIDENT, incident.to_string());
-            put(labels::REPLACES, source.to_owned());
+            put(label::INCIDENT, incident.to_string());
+            put(label::REPLACES, source.to_owned());
         }
     }
     all
@@ -225,31 +241,26 @@ struct Names<'a> {
     service: Option<&'a str>,
 }
 
-type Endpoint = (String, EndpointSettings);
-
-/// The network to create with, which is the one that `NetworkMode` names, and the others.
-fn endpoints(
-    source: &ContainerInspectResponse,
-    host: &HostConfig,
-    names: &Names<'_>,
-    same_address: bool,
-) -> (Option<Endpoint>, Vec<Endpoint>) {
+/// All networks of the source, the one to create with first: that is the one that `NetworkMode` names.
+fn networks(source: &ContainerInspectResponse, host: &HostConfig, names: &Names<'_>, same_address: bool) -> Vec<Network> {
     let networks = source.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     let mode = host.network_mode.as_deref().unwrap_or("default");
     if mode == "none" || mode == "host" || mode.starts_with("container:") {
-        return (None, Vec::new());
+        return Vec::new();
     }
-    let is_first = |network: &str, endpoint: &EndpointSettings| {
-        network == mode || (mode == "default" && network == "bridge") || endpoint.network_id.as_deref() == Some(mode)
-    };
-    let mut all: Vec<(bool, Endpoint)> = networks
+    let is_first =
+        |network: &Network| network.name == mode || network.id == mode || (mode == "default" && network.name == "bridge");
+    let mut all: Vec<Network> = networks
         .into_iter()
         .flatten()
-        .map(|(network, old)| (!is_first(network, old), (network.clone(), endpoint(old, names, same_address))))
+        .map(|(name, old)| Network {
+            name: name.clone(),
+            id: old.network_id.clone().unwrap_or_default(),
+            endpoint: endpoint(old, names, same_address),
+        })
         .collect();
-    all.sort_by(|(later, (network, _)), (than, (other, _))| (later, network).cmp(&(than, other)));
-    let mut all = all.into_iter().map(|(_, endpoint)| endpoint);
-    (all.next(), all.collect())
+    all.sort_by(|a, b| (!is_first(a), &a.name).cmp(&(!is_first(b), &b.name)));
+    all
 }
 
 fn endpoint(old: &EndpointSettings, names: &Names<'_>, same_address: bool) -> EndpointSettings {
@@ -332,8 +343,8 @@ mod tests {
         assert_eq!(clone.body.hostname, None);
         let labels = clone.body.labels.unwrap();
         assert_eq!(labels["com.docker.compose.container-number"], "2");
-        assert_eq!(labels[super::labels::INCIDENT], "INC-7");
-        assert_eq!(labels[super::labels::CLONE_OF], worker().id.unwrap());
+        assert_eq!(labels[label::INCIDENT], "INC-7");
+        assert_eq!(labels[label::CLONE_OF], worker().id.unwrap());
         for kept in ["project", "service", "oneoff", "config-hash", "version"] {
             let label = format!("com.docker.compose.{kept}");
             assert_eq!(labels.get(&label), worker().config.unwrap().labels.unwrap().get(&label), "{label}");
@@ -351,8 +362,13 @@ mod tests {
             ..EndpointSettings::default()
         };
         assert_eq!(endpoint, plain);
-        let plain = EndpointSettings { aliases: aliases(&["celery-worker", "sample_celery-worker_2"]), ..plain };
-        assert_eq!(clone.further, vec![("sample_inside".to_owned(), plain)]);
+        let [further] = clone.further.try_into().unwrap();
+        assert_eq!(further.name, "sample_inside");
+        assert_eq!(further.id, "e10132544b8ad4e4252b6317703d9c5e4f4d8301068fda80a8a674ff5d26dc24");
+        assert_eq!(
+            further.endpoint,
+            EndpointSettings { aliases: aliases(&["celery-worker", "sample_celery-worker_2"]), ..plain }
+        );
     }
 
     #[test]
@@ -375,10 +391,10 @@ mod tests {
         assert!(!env.contains(&"CONCURRENCY=2".to_owned()));
         assert_eq!(env.len(), source.config.clone().unwrap().env.unwrap().len() + 1);
         let labels = new.body.labels.clone().unwrap();
-        assert_eq!(labels[super::labels::REPLACES], source.id.unwrap());
+        assert_eq!(labels[label::REPLACES], source.id.unwrap());
         assert_eq!(labels["com.docker.compose.container-number"], "1");
-        assert!(!labels.contains_key(super::labels::CLONE_OF));
-        let inside = &new.further[0].1;
+        assert!(!labels.contains_key(label::CLONE_OF));
+        let inside = &new.further[0].endpoint;
         assert_eq!(inside.ipam_config.as_ref().unwrap().ipv4_address.as_deref(), Some("10.77.3.9"));
         assert_eq!((&inside.mac_address, &inside.ip_address, &inside.network_id), (&None, &None, &None));
         assert_eq!(inside.aliases.as_deref().unwrap(), ["celery-worker", "worker"]);
@@ -400,13 +416,13 @@ mod tests {
     fn a_second_replacement_forgets_what_the_first_replaced() {
         let mut source = worker();
         let labels = source.config.as_mut().unwrap().labels.as_mut().unwrap();
-        labels.insert(super::labels::REPLACES.to_owned(), "older".to_owned());
-        labels.insert(super::labels::INCIDENT.to_owned(), "INC-1".to_owned());
+        labels.insert(label::REPLACES.to_owned(), "older".to_owned());
+        labels.insert(label::INCIDENT.to_owned(), "INC-1".to_owned());
         let clone = clone_of(&source).body.labels.unwrap();
-        assert!(!clone.contains_key(super::labels::REPLACES));
-        assert_eq!(clone[super::labels::INCIDENT], "INC-7");
+        assert!(!clone.contains_key(label::REPLACES));
+        assert_eq!(clone[label::INCIDENT], "INC-7");
         let new = replacement_of(&source, &[]).body.labels.unwrap();
-        assert_eq!(new[super::labels::REPLACES], source.id.unwrap());
+        assert_eq!(new[label::REPLACES], source.id.unwrap());
     }
 
     #[test]

@@ -6,6 +6,153 @@ pub(crate) mod engine;
 pub(crate) mod evidence;
 pub(crate) mod inside;
 pub(crate) mod logs;
+pub(crate) mod rights;
 pub(crate) mod service;
 pub(crate) mod stats;
 pub(crate) mod top;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::ContainerInspectResponse;
+use connect::Looking;
+use connect::container::{self, Container, MOST_REPLICAS};
+use futures_util::{StreamExt, stream};
+use runbook::target::{Inventory, Place, Target};
+use runbook::text::{humanize_duration, inert};
+use tokio::time::Instant;
+
+use crate::nearly;
+
+/// A service on its Engine, for one look.
+pub(crate) struct Service<'a> {
+    target: &'a Target,
+    pub(crate) engine: &'a Target,
+    project: &'a str,
+    service: &'a str,
+    pub(crate) docker: Docker,
+    /// When its answers are waited for no longer, a moment before the look itself ends.
+    until: Instant,
+    within: Duration,
+}
+
+/// A container of a service, as it was just read.
+pub(crate) struct Replica {
+    pub(crate) container: Container,
+    pub(crate) inspected: ContainerInspectResponse,
+}
+
+impl<'a> Service<'a> {
+    /// A client of the Engine that the service runs on; nothing is sent yet.
+    pub(crate) fn of(
+        looking: &Looking,
+        inventory: &'a Inventory,
+        target: &'a Target,
+        within: Duration,
+    ) -> Result<Service<'a>, String> {
+        let Place::Service { engine, project, service, .. } = &target.place else {
+            return Err(format!("{} is no service", target.id));
+        };
+        let engine =
+            inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
+        let docker = looking.docker(engine, within).map_err(|error| format!("{error:#}"))?;
+        let within = nearly(within);
+        Ok(Service { target, engine, project, service, docker, until: Instant::now() + within, within })
+    }
+
+    /// All containers of the service, those that a recreate keeps included.
+    pub(crate) async fn containers(&self) -> Result<Vec<Replica>, String> {
+        let found = container::of_service(&self.docker, self.project, self.service);
+        let found = self.answer("the list of its containers", found).await?;
+        let found = found.ok_or_else(|| format!("{} has no list of containers: is it a Docker Engine?", self.engine.id))?;
+        if found.len() > MOST_REPLICAS {
+            return Err(format!("{} has more than {MOST_REPLICAS} containers", self.target.id));
+        }
+        let own = container::own_id();
+        let read = |inspected: ContainerInspectResponse| {
+            let container = Container::read(&inspected, own.as_deref())?;
+            Some(Replica { container, inspected })
+        };
+        Ok(found.into_iter().filter_map(read).collect())
+    }
+
+    /// Its replicas: whatever a recreate does not keep in reserve. None is a reason to know nothing.
+    pub(crate) async fn replicas(&self) -> Result<Vec<Replica>, String> {
+        let mut all = self.containers().await?;
+        all.retain(|replica| !replica.container.kept);
+        if all.is_empty() { Err(format!("{} has no container", self.target.id)) } else { Ok(all) }
+    }
+
+    /// The replicas that run. None is a reason to know nothing.
+    pub(crate) async fn running(&self) -> Result<Vec<Replica>, String> {
+        let mut all = self.replicas().await?;
+        all.retain(|replica| replica.container.runs());
+        if all.is_empty() { Err(format!("no container of {} runs", self.target.id)) } else { Ok(all) }
+    }
+
+    /// What the Engine answers about each, so many at the same time; those that went away or stopped meanwhile are left out. One
+    /// that cannot be had makes the whole unknown: the rest would look like all.
+    pub(crate) async fn about_each<'r, T, F>(
+        &self,
+        replicas: &'r [Replica],
+        at_once: usize,
+        ask: impl Fn(&'r Replica) -> F,
+    ) -> Result<Vec<(&'r Replica, T)>, String>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        // Collected first: a closure inside the stream would tie it to one lifetime, and no task could carry the look.
+        let each = replicas.iter().map(|replica| {
+            let answer = ask(replica);
+            async move { (replica, self.answer(&inert(&replica.container.name, 80), answer).await) }
+        });
+        let asked = stream::iter(each.collect::<Vec<_>>());
+        let mut answers = Vec::new();
+        for (replica, answer) in asked.buffer_unordered(at_once.max(1)).collect::<Vec<_>>().await {
+            if let Some(answer) = answer? {
+                answers.push((replica, answer));
+            }
+        }
+        if answers.is_empty() {
+            return Err(format!("no container of {} was there any more when it was looked at", self.target.id));
+        }
+        answers.sort_by(|a, b| a.0.container.name.cmp(&b.0.container.name));
+        Ok(answers)
+    }
+
+    /// An answer of the Engine, or why there is none; nothing where the container is not there, or stopped, any more.
+    pub(crate) async fn answer<T>(
+        &self,
+        about: &str,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Option<T>, String> {
+        match tokio::time::timeout_at(self.until, asked).await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(Error::DockerResponseServerError { status_code: 404 | 409, .. })) => Ok(None),
+            Ok(Err(error)) => Err(format!("{}, {about}: {}", self.engine.id, words(&error))),
+            Err(_) => Err(format!("{}, {about}: no answer within {}", self.engine.id, humanize_duration(self.within))),
+        }
+    }
+}
+
+/// What the Engine or the way to it said, safe to print.
+pub(crate) fn words(error: &Error) -> String {
+    let said = match error {
+        Error::DockerResponseServerError { status_code, message } => format!("the Engine answered {status_code}: {message}"),
+        other => {
+            let mut words = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(why) = cause {
+                let why_words = why.to_string();
+                if !words.contains(&why_words) {
+                    words = format!("{words}: {why_words}");
+                }
+                cause = why.source();
+            }
+            words
+        }
+    };
+    inert(&said, 300)
+}

@@ -1,108 +1,123 @@
-//! The replicas of a Compose service.
+//! `docker.service`: the replicas of a Compose service. Its subjects are what every order about containers is chosen from and
+//! proved by; `runbook::order` reads exactly the attributes written here. A container that a recreate keeps in reserve is a
+//! subject and counts nowhere: it is no replica.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, HealthStatusEnum as Health};
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use chrono::DateTime;
 use connect::Looking;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use connect::container::Container;
 use runbook::condition::Value;
 use runbook::finding::{Seen, Subject};
 use runbook::identity::Identity;
-use runbook::target::{Inventory, Place, Target};
+use runbook::target::{Inventory, Target};
 use runbook::text::inert;
 use runbook::time::Stamp;
 
+use super::Service;
 use crate::seen::Fields;
-
-/// More replicas than any service here has; a service with more is unknown rather than half seen.
-const MOST_REPLICAS: usize = 100;
-
-/// How many containers are inspected at the same time.
-const AT_ONCE: usize = 8;
 
 pub(crate) async fn look(
     looking: &Looking,
     inventory: &Inventory,
     target: &Target,
-    _now: Stamp,
+    now: Stamp,
     within: Duration,
 ) -> Result<Seen, String> {
-    let Place::Service { engine, project, service, .. } = &target.place else {
-        return Err(format!("{} is no service", target.id));
-    };
-    let engine =
-        inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
-    let docker = looking.docker(engine, within).map_err(|error| format!("{error:#}"))?;
-    let containers = containers(&docker, project, service).await.map_err(|error| format!("{}: {error}", engine.id))?;
-    if containers.len() > MOST_REPLICAS {
-        return Err(format!("{} has more than {MOST_REPLICAS} containers", target.id));
-    }
-    Ok(read(&containers))
+    let found = Service::of(looking, inventory, target, within)?.containers().await?;
+    let containers: Vec<Container> = found.into_iter().map(|replica| replica.container).collect();
+    Ok(read(&containers, now))
 }
 
-async fn containers(
-    docker: &Docker,
-    project: &str,
-    service: &str,
-) -> Result<Vec<ContainerInspectResponse>, bollard::errors::Error> {
-    let labels = vec![
-        format!("com.docker.compose.project={project}"),
-        format!("com.docker.compose.service={service}"),
-        "com.docker.compose.oneoff=False".to_owned(),
-    ];
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
-    let listed = docker.list_containers(Some(options)).await?;
-    let ids = listed.into_iter().filter_map(|container| container.id).take(MOST_REPLICAS + 1);
-    let inspected = stream::iter(ids).map(|id| async move {
-        match docker.inspect_container(&id, None).await {
-            Ok(container) => Ok(Some(container)),
-            // Gone between the list and the question: then it is no replica any more.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    });
-    let mut found: Vec<_> = inspected.buffer_unordered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await?;
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
-}
-
-fn read(containers: &[ContainerInspectResponse]) -> Seen {
-    let state = |container: &&ContainerInspectResponse| container.state.as_ref().and_then(|state| state.status);
-    let health = |container: &&ContainerInspectResponse| {
-        container.state.as_ref().and_then(|state| state.health.as_ref()).and_then(|health| health.status).unwrap_or(Health::NONE)
-    };
-    let count = |wanted: &dyn Fn(&&ContainerInspectResponse) -> bool| containers.iter().filter(|c| wanted(c)).count() as f64;
-    let runs = |c: &&ContainerInspectResponse| state(c) == Some(Status::RUNNING);
+fn read(containers: &[Container], now: Stamp) -> Seen {
+    let replicas: Vec<&Container> = containers.iter().filter(|container| !container.kept).collect();
+    let count = |wanted: &dyn Fn(&Container) -> bool| replicas.iter().filter(|container| wanted(container)).count() as f64;
+    let highest = |numbers: &mut dyn Iterator<Item = i64>| numbers.max().unwrap_or(0) as f64;
     let mut fields = Fields::new();
-    fields.number("replicas", containers.len() as f64);
-    fields.number("running", count(&runs));
-    fields.number("healthy", count(&|c| runs(c) && matches!(health(c), Health::HEALTHY | Health::NONE | Health::EMPTY)));
-    fields.number("unhealthy", count(&|c| runs(c) && health(c) == Health::UNHEALTHY));
-    fields.number("restarting", count(&|c| state(c) == Some(Status::RESTARTING)));
-    fields.number("exited", count(&|c| matches!(state(c), Some(Status::EXITED | Status::DEAD))));
-    fields.number("restarts", containers.iter().filter_map(|c| c.restart_count).max().unwrap_or(0) as f64);
-    fields.flag("oom_killed", containers.iter().any(|c| c.state.as_ref().and_then(|state| state.oom_killed) == Some(true)));
-    fields.seen_with(containers.iter().filter_map(subject).collect())
+    fields.number("replicas", replicas.len() as f64);
+    fields.number("running", count(&|c| c.runs()));
+    fields.number("healthy", count(&|c| c.runs() && matches!(c.health.as_str(), "" | "healthy")));
+    fields.number("unhealthy", count(&|c| c.runs() && c.health == "unhealthy"));
+    fields.number("restarting", count(&|c| c.state == "restarting"));
+    fields.number("exited", count(&|c| c.exited()));
+    fields.number("restarts", highest(&mut replicas.iter().map(|c| c.restarts)));
+    fields.flag("oom_killed", replicas.iter().any(|c| c.oom_killed));
+    fields.number("exit_code", highest(&mut replicas.iter().filter(|c| c.exited()).map(|c| c.exit_code)));
+    fields.number("failing", count(&|c| c.failing()));
+    fields.number("clones", count(&|c| c.clone));
+    fields.number("stopped_by_person", count(&|c| c.stopped_by_person));
+    // One whose start cannot be read may be the youngest.
+    let ran: Option<Vec<f64>> = replicas.iter().filter(|c| c.runs()).map(|c| running_seconds(c, now)).collect();
+    fields.put(
+        "youngest_seconds",
+        match ran.map(|ran| ran.into_iter().reduce(f64::min)) {
+            Some(Some(youngest)) => Value::number(youngest),
+            Some(None) => Value::Unknown("no container of it runs".to_owned()),
+            None => Value::Unknown("the Engine did not say since when each has run".to_owned()),
+        },
+    );
+    fields.seen_with(containers.iter().map(|container| subject(container, now)).collect())
 }
 
-fn subject(container: &ContainerInspectResponse) -> Option<Subject> {
-    let id = container.id.clone()?;
-    let state = container.state.as_ref()?;
-    let status = state.status.map(|status| status.to_string()).unwrap_or_default();
-    let health = state.health.as_ref().and_then(|health| health.status).map(|health| health.to_string()).unwrap_or_default();
-    let name = container.name.as_deref().unwrap_or("").trim_start_matches('/').to_owned();
-    let restarts = container.restart_count.unwrap_or(0);
-    let health_words = if health.is_empty() || health == "none" { String::new() } else { format!(", {health}") };
-    let words = format!("{} ({}), {status}{health_words}, {restarts} restarts", inert(&name, 80), id.get(..12).unwrap_or(&id));
-    let attributes = BTreeMap::from([
-        ("name".to_owned(), Value::Text(name)),
-        ("state".to_owned(), Value::Text(status)),
-        ("health".to_owned(), Value::Text(health)),
-        ("restarts".to_owned(), Value::Number(restarts as f64)),
-    ]);
-    let started_at = state.started_at.clone().unwrap_or_default();
-    Some(Subject { identity: Identity::Container { id, started_at }, words, attributes })
+/// For how long a running container has run. A start ahead of our clock is a start just now.
+fn running_seconds(container: &Container, now: Stamp) -> Option<f64> {
+    let started = DateTime::parse_from_rfc3339(&container.started_at).ok()?.timestamp_millis();
+    Some(now.millis().saturating_sub(started).max(0) as f64 / 1000.0)
+}
+
+/// A container with everything that orders read of it.
+pub(super) fn subject(container: &Container, now: Stamp) -> Subject {
+    let short = container.id.get(..12).unwrap_or(&container.id);
+    let mut words = format!("{} ({short}), {}", inert(&container.name, 80), container.state);
+    if !container.health.is_empty() {
+        words.push_str(&format!(", {}", container.health));
+    }
+    words.push_str(&format!(", {} restarts", container.restarts));
+    if container.kept {
+        words.push_str(", kept in reserve");
+    }
+    if container.clone {
+        words.push_str(", a clone");
+    }
+    if container.stopped_by_person {
+        words.push_str(", somebody stopped it");
+    }
+    let mut attributes = BTreeMap::new();
+    let mut put = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
+    for (name, flag) in [
+        ("oom_killed", container.oom_killed),
+        ("stopped_by_person", container.stopped_by_person),
+        ("clone", container.clone),
+        ("kept", container.kept),
+    ] {
+        put(name, Value::Flag(flag));
+    }
+    for (name, text) in [
+        ("name", Some(&container.name)),
+        ("state", Some(&container.state)),
+        ("health", Some(&container.health)),
+        ("policy", Some(&container.policy)),
+        ("compose", Some(&container.compose)),
+        ("incident", container.incident.as_ref()),
+        ("replaces", container.replaces.as_ref()),
+        ("refused", container.refused.as_ref()),
+        ("no_clone", container.no_clone.as_ref()),
+    ] {
+        if let Some(text) = text {
+            put(name, Value::Text(text.clone()));
+        }
+    }
+    for (name, number) in [
+        ("number", container.number.map(f64::from)),
+        ("restarts", Some(container.restarts as f64)),
+        ("exit_code", Some(container.exit_code as f64)),
+        ("running_seconds", running_seconds(container, now).filter(|_| container.runs())),
+    ] {
+        if let Some(number) = number {
+            put(name, Value::number(number));
+        }
+    }
+    let identity = Identity::Container { id: container.id.clone(), started_at: container.started_at.clone() };
+    Subject { identity, words, attributes }
 }

@@ -152,7 +152,9 @@ fn one_to_restart(
     candidates.sort_by(|a, b| by_need(a, b));
     let able: Vec<_> = candidates.iter().filter(|replica| replica.text("refused").is_empty()).collect();
     let healthy = all.iter().filter(|replica| replica.healthy()).count();
-    match (able.first(), candidates.first()) {
+    // One that the Engine is restarting, or that somebody paused, is neither running nor exited, and is why there is no candidate.
+    let in_between = all.iter().find(|replica| !replica.runs() && !replica.exited() && !replica.text("refused").is_empty());
+    match (able.first(), candidates.first().or(in_between.as_ref())) {
         (Some(next), _) if next.healthy() && healthy <= restart.min_healthy as usize => Err(nothing(format!(
             "{healthy} replicas are healthy, and restarting {} would leave fewer than {}",
             next.name(),
@@ -329,3 +331,6 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

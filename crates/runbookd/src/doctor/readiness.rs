@@ -93,7 +93,7 @@ async fn in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &Ta
             reasons.push(format!("{id} has no login to act with: add `act` to it in targets.yaml"));
             continue;
         }
-        if let Err(why) = probe::rights(current.connections.looking(), target, &step.action, WITHIN).await {
+        if let Err(why) = probe::rights(current.connections.looking(), inventory, target, &step.action, WITHIN).await {
             reasons.push(format!("{} may not be done on {id}: {why}", step.action));
         }
     }

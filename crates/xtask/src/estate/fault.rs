@@ -113,13 +113,23 @@ fn run(estate: &Estate, step: &Value) -> Result<()> {
         return Ok(());
     }
     if let Some(docker) = step.get("docker") {
-        // A command on one container: {"docker": {"command": "stop", "service": "postgres"}}.
+        // A command on one container, or between it and its network: {"docker": {"command": "stop", "service": "postgres"}}.
         let service = docker["service"].as_str().context("\"docker\" lacks \"service\"")?;
         let command = docker["command"].as_str().context("\"docker\" lacks \"command\"")?;
+        let (container, network) = (estate.container(service), format!("{}_default", estate.name()));
+        if command == "disconnect" {
+            estate.engine().run(&["network", command, &network, &container])?;
+            return Ok(());
+        }
+        if command == "connect" {
+            // The service's name is an alias that Compose gave it; it has to be given again.
+            estate.engine().run(&["network", command, "--alias", service, &network, &container])?;
+            return Ok(());
+        }
         if !["stop", "start", "restart", "pause", "unpause", "kill"].contains(&command) {
             bail!("{command:?} is no command that a fault may use");
         }
-        estate.engine().run(&[command, &estate.container(service)])?;
+        estate.engine().run(&[command, &container])?;
         return Ok(());
     }
     bail!("a step is \"http\", \"exec\" or \"docker\"")

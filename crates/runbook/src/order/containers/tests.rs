@@ -1,0 +1,245 @@
+//! Tables over what is chosen among replicas and how an order about them is judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::action::{Action, Exec, Recreate, Start};
+use crate::target::{Class, Target, Traits};
+use crate::time::{Span, Stamp};
+
+/// A replica as the look at it has it: `running`, healthy, up for a minute, and nothing special about it.
+fn replica(id: &str, changed: &[(&str, Value)]) -> Subject {
+    let mut attributes = BTreeMap::from([
+        ("name".to_owned(), Value::Text(format!("shop_{id}"))),
+        ("number".to_owned(), Value::Number(1.0)),
+        ("state".to_owned(), Value::Text("running".to_owned())),
+        ("health".to_owned(), Value::Text("healthy".to_owned())),
+        ("running_seconds".to_owned(), Value::Number(60.0)),
+        ("refused".to_owned(), Value::Text(String::new())),
+        ("no_clone".to_owned(), Value::Text(String::new())),
+        ("compose".to_owned(), Value::Text("1.29.2".to_owned())),
+    ]);
+    attributes.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let identity = Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() };
+    Subject { identity, words: id.to_owned(), attributes }
+}
+
+fn text(name: &'static str, value: &str) -> (&'static str, Value) {
+    (name, Value::Text(value.to_owned()))
+}
+
+fn flag(name: &'static str) -> (&'static str, Value) {
+    (name, Value::Flag(true))
+}
+
+fn seen(subjects: Vec<Subject>) -> Finding {
+    let seen = crate::finding::Seen::Known { fields: BTreeMap::new(), subjects };
+    Finding { probe: "docker.service".to_owned(), at: Stamp::from_millis(0), seen }
+}
+
+fn target(at_most: u32, cloneable: bool, stateful: bool) -> Target {
+    let traits = Traits { depends_on: vec![], stateful, may_be_cloned: cloneable, class: Class::P3, owner: "team".to_owned() };
+    let commands = BTreeMap::from([("reload".to_owned(), vec!["reload".to_owned()])]);
+    let place = Place::Service {
+        engine: "engine/main".parse().unwrap(),
+        project: "shop".to_owned(),
+        service: "worker".to_owned(),
+        scope: Scope { replicas: 1, at_most, env_file: None, commands },
+    };
+    Target { id: "service/worker".parse().unwrap(), traits, place, known_as: vec![] }
+}
+
+fn restart(min_healthy: u32) -> Restart {
+    Restart { min_healthy, stop_timeout: Span::secs(10), patience: Patience::default() }
+}
+
+fn scale(to: u32) -> DockerAction {
+    DockerAction::Scale(Scale { to, stop_timeout: Span::secs(300), patience: Patience::default() })
+}
+
+fn choose(action: DockerAction, finding: &Finding, target: &Target, done: &[&str]) -> Result<Vec<String>, String> {
+    let of = |id: &&str| Identity::Container { id: (*id).to_owned(), started_at: "T0".to_owned() };
+    let done: BTreeSet<_> = done.iter().map(of).collect();
+    let ground = Ground { finding: Some(finding), target, done: &done, tried: &done };
+    match Action::Docker(action).select(&ground) {
+        Ok(selection) => Ok(selection
+            .iter()
+            .map(|identity| match identity {
+                Identity::Container { id, .. } => id.clone(),
+                Identity::Clone { name, .. } => name.clone(),
+                other => other.to_string(),
+            })
+            .collect()),
+        Err(NoSelection::Nothing(why)) => Err(why),
+        Err(NoSelection::Unseen(why)) => Err(format!("unseen: {why}")),
+    }
+}
+
+#[test]
+fn a_rolling_restart_goes_one_by_one_and_never_below_the_floor() {
+    let service = target(3, false, false);
+    let rolling = |min| DockerAction::RollingRestart(restart(min));
+    let three = seen(vec![replica("a", &[]), replica("b", &[text("health", "unhealthy")]), replica("c", &[])]);
+    assert_eq!(choose(rolling(2), &three, &service, &[]), Ok(vec!["b".into()]), "the failing one first");
+    assert_eq!(
+        choose(rolling(1), &three, &service, &["b"]).unwrap_err(),
+        "shop_b did not come back, so no further one is restarted"
+    );
+    let well = seen(vec![replica("a", &[]), replica("b", &[]), replica("c", &[])]);
+    assert_eq!(choose(rolling(2), &well, &service, &["b"]), Ok(vec!["a".into()]));
+    assert_eq!(choose(rolling(2), &well, &service, &["a", "b"]), Ok(vec!["c".into()]));
+    assert!(choose(rolling(2), &well, &service, &["a", "b", "c"]).unwrap_err().contains("has been"));
+    assert!(choose(rolling(3), &well, &service, &[]).unwrap_err().contains("fewer than 3"));
+    let two = seen(vec![replica("a", &[]), replica("b", &[text("health", "unhealthy")])]);
+    assert_eq!(choose(rolling(1), &two, &service, &[]), Ok(vec!["b".into()]), "a failing one costs no healthy one");
+}
+
+#[test]
+fn a_restart_is_for_failing_replicas_that_may_be_touched() {
+    let service = target(3, false, false);
+    let choose = |subjects| choose(DockerAction::Restart(restart(0)), &seen(subjects), &service, &[]);
+    assert_eq!(choose(vec![replica("a", &[])]).unwrap_err(), "no replica is failing");
+    let person = replica("a", &[text("state", "exited"), flag("stopped_by_person")]);
+    assert_eq!(choose(vec![person]).unwrap_err(), "no replica is failing", "a person's stop is no failure");
+    assert_eq!(choose(vec![replica("a", &[text("state", "exited")])]), Ok(vec!["a".into()]));
+    let privileged = replica("a", &[text("health", "unhealthy"), text("refused", "it is privileged")]);
+    assert_eq!(choose(vec![privileged]).unwrap_err(), "shop_a: it is privileged");
+    let kept = replica("a", &[text("state", "exited"), flag("kept")]);
+    assert_eq!(choose(vec![kept]).unwrap_err(), "no replica is failing", "what a recreate keeps is no replica");
+    let clone = replica("a", &[text("health", "unhealthy"), flag("clone")]);
+    assert_eq!(choose(vec![clone]).unwrap_err(), "no replica is failing", "clones are taken away, not restarted");
+}
+
+#[test]
+fn one_that_the_engine_is_restarting_is_why_nothing_is_restarted() {
+    let service = target(3, false, false);
+    let why = "the Engine is restarting it already";
+    let looping = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)])]);
+    for action in [DockerAction::Restart(restart(0)), DockerAction::RollingRestart(restart(0))] {
+        assert_eq!(choose(action, &looping, &service, &[]).unwrap_err(), format!("shop_a: {why}"));
+    }
+    let beside = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)]), replica("b", &[])]);
+    assert_eq!(choose(DockerAction::RollingRestart(restart(0)), &beside, &service, &[]), Ok(vec!["b".into()]));
+}
+
+#[test]
+fn clones_get_free_numbers_up_to_the_ceiling_and_only_where_they_may() {
+    let one = seen(vec![replica("a", &[("number", Value::Number(4.0))])]);
+    assert_eq!(choose(scale(9), &one, &target(3, true, false), &[]), Ok(vec!["shop_worker_5".into(), "shop_worker_6".into()]));
+    let newer = seen(vec![replica("a", &[text("compose", "2.27.0")])]);
+    assert_eq!(choose(scale(2), &newer, &target(3, true, false), &[]), Ok(vec!["shop-worker-2".into()]));
+    assert!(choose(scale(3), &one, &target(1, true, false), &[]).unwrap_err().contains("there may be 1"));
+    assert!(choose(scale(3), &one, &target(3, false, false), &[]).unwrap_err().contains("may_be_cloned"));
+    assert!(choose(scale(3), &one, &target(3, true, true), &[]).unwrap_err().contains("keeps data"));
+    let fixed = seen(vec![replica("a", &[text("no_clone", "it publishes the fixed port 80")])]);
+    assert!(choose(scale(3), &fixed, &target(3, true, false), &[]).unwrap_err().contains("fixed port"));
+    let ill = seen(vec![replica("a", &[text("health", "unhealthy")])]);
+    assert!(choose(scale(3), &ill, &target(3, true, false), &[]).unwrap_err().contains("no healthy replica"));
+}
+
+#[test]
+fn what_somebody_stopped_is_asked_about() {
+    let start = Action::Docker(DockerAction::Start(Start { patience: Patience::default() }));
+    let finding = seen(vec![replica("a", &[text("state", "exited"), flag("stopped_by_person")])]);
+    let (none, service) = (BTreeSet::new(), target(1, false, false));
+    let ground = Ground { finding: Some(&finding), target: &service, done: &none, tried: &none };
+    let selection = start.select(&ground).unwrap();
+    assert!(start.wants_a_person(&selection, &finding).unwrap().contains("somebody stopped it"));
+    let crashed = seen(vec![replica("a", &[text("state", "exited")])]);
+    assert_eq!(start.wants_a_person(&selection, &crashed), None);
+    assert!(
+        choose(DockerAction::Start(Start { patience: Patience::default() }), &seen(vec![replica("a", &[])]), &service, &[])
+            .is_err()
+    );
+    let exec = |run: &str| DockerAction::Exec(Exec { run: run.to_owned(), within: Span::secs(10) });
+    assert_eq!(choose(exec("reload"), &seen(vec![replica("a", &[])]), &service, &[]), Ok(vec!["a".into()]));
+    assert!(choose(exec("rm"), &seen(vec![replica("a", &[])]), &service, &[]).unwrap_err().contains("allows no command"));
+}
+
+fn order(action: DockerAction, purpose: Purpose, identity: Identity) -> Order {
+    Order {
+        purpose,
+        action: Action::Docker(action),
+        target: "service/worker".parse().unwrap(),
+        selection: Selection::of([identity]).unwrap(),
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Landed(_) => "landed",
+        Verdict::Partly(_) => "partly",
+        Verdict::NotLanded(_) => "not landed",
+        Verdict::Unknowable(_) => "unknowable",
+    }
+}
+
+fn started(subject: Subject, at: &str) -> Subject {
+    let Identity::Container { id, .. } = &subject.identity else { unreachable!() };
+    Subject { identity: Identity::Container { id: id.clone(), started_at: at.to_owned() }, ..subject }
+}
+
+#[test]
+fn a_restart_landed_when_the_replica_started_anew_and_is_well() {
+    let asked = || Identity::Container { id: "a".to_owned(), started_at: "T0".to_owned() };
+    let order = order(DockerAction::Restart(restart(0)), Purpose::Do, asked());
+    let unchecked = |seconds: f64| replica("a", &[text("health", ""), ("running_seconds", Value::Number(seconds))]);
+    let table = [
+        (vec![replica("a", &[])], "not landed"),
+        (vec![started(replica("a", &[]), "T1")], "landed"),
+        (vec![started(replica("a", &[text("health", "starting")]), "T1")], "partly"),
+        (vec![started(unchecked(3.0), "T1")], "partly"),
+        (vec![started(unchecked(11.0), "T1")], "landed"),
+        (vec![started(replica("a", &[text("state", "exited")]), "T1")], "partly"),
+        (vec![replica("b", &[])], "not landed"),
+    ];
+    for (subjects, wanted) in table {
+        let finding = seen(subjects);
+        assert_eq!(word(order.verdict(&finding)), wanted, "{finding:?}");
+    }
+}
+
+#[test]
+fn a_replacement_is_whole_or_half_or_not_there() {
+    let recreate =
+        || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
+    let asked = || Identity::Container { id: "old".to_owned(), started_at: "T0".to_owned() };
+    let kept = || replica("old", &[text("state", "exited"), flag("kept")]);
+    let new = |health: &str| replica("new", &[text("replaces", "old"), text("health", health)]);
+    let table = [
+        (Purpose::Do, vec![replica("old", &[])], "not landed"),
+        (Purpose::Do, vec![replica("old", &[text("state", "exited")])], "partly"),
+        (Purpose::Do, vec![kept()], "partly"),
+        (Purpose::Do, vec![kept(), new("starting")], "partly"),
+        (Purpose::Do, vec![kept(), new("healthy")], "landed"),
+        (Purpose::Undo, vec![kept(), new("healthy")], "not landed"),
+        (Purpose::Undo, vec![replica("old", &[text("health", "starting")])], "not landed"),
+        (Purpose::Undo, vec![started(replica("old", &[]), "T2")], "landed"),
+        (Purpose::End, vec![kept(), new("healthy")], "not landed"),
+        (Purpose::End, vec![new("healthy")], "landed"),
+        (Purpose::End, vec![], "not landed"),
+    ];
+    for (purpose, subjects, wanted) in table {
+        let finding = seen(subjects);
+        assert_eq!(word(order(recreate(), purpose, asked()).verdict(&finding)), wanted, "{purpose:?} {finding:?}");
+    }
+}
+
+#[test]
+fn clones_are_there_or_gone_and_a_stranger_of_that_name_is_neither() {
+    let asked = || Identity::Clone { of: "a".to_owned(), name: "shop_b".to_owned(), number: 2 };
+    let clone = |health: &str| replica("b", &[flag("clone"), text("health", health)]);
+    let table = [
+        (Purpose::Do, vec![], "not landed"),
+        (Purpose::Do, vec![clone("starting")], "partly"),
+        (Purpose::Do, vec![clone("healthy")], "landed"),
+        (Purpose::Do, vec![replica("b", &[])], "not landed"),
+        (Purpose::End, vec![clone("healthy")], "not landed"),
+        (Purpose::End, vec![replica("b", &[])], "landed"),
+        (Purpose::Undo, vec![], "landed"),
+    ];
+    for (purpose, subjects, wanted) in table {
+        let finding = seen(subjects);
+        assert_eq!(word(order(scale(2), purpose, asked()).verdict(&finding)), wanted, "{purpose:?} {finding:?}");
+    }
+}

@@ -181,8 +181,8 @@ impl Restarting {
         Self(scene, Order { purpose: Purpose::Do, action, target: service, selection })
     }
 
-    fn asked(&self, guard: fn(&Case<'_>, &Order) -> crate::decide::Word) -> Result<String, (String, Decision)> {
-        guard(&self.0.case(), &self.1).map_err(|instead| *instead)
+    fn asked(&self, guard: fn(&Case<'_>, &Order) -> crate::decide::Word) -> crate::decide::Word {
+        guard(&self.0.case(), &self.1)
     }
 }
 
@@ -191,7 +191,7 @@ fn from_two_replicas_up_half_of_them_stay() {
     let floor = |replicas: &[(&str, bool)]| Restarting::new(replicas).asked(crate::house::above_floor);
     assert!(floor(&[("a", true)]).is_ok(), "a single replica counts against the budget alone");
     assert!(floor(&[("a", true), ("b", true)]).is_ok());
-    let (why, decision) = floor(&[("a", true), ("b", false)]).unwrap_err();
+    let (why, decision) = *floor(&[("a", true), ("b", false)]).unwrap_err();
     assert!(why.contains("1 of 2 replicas are healthy, 0 meanwhile, and 1 have to be"), "{why}");
     assert!(matches!(decision, Decision::End { how: How::HandedOver, .. }));
     assert!(floor(&[("a", false), ("b", false)]).is_ok(), "one that is failing is no loss");
@@ -212,7 +212,7 @@ fn nothing_is_restarted_under_a_database_that_is_left_alone() {
         restarting
     };
     let asked = |seconds: i64| quiet(seconds).asked(crate::house::not_quiet);
-    let (why, decision) = asked(1_768_438_800).unwrap_err();
+    let (why, decision) = *asked(1_768_438_800).unwrap_err();
     assert!(why.contains("`backup`") && why.contains("postgres/main"), "{why}");
     assert!(matches!(decision, Decision::Wait { on: Waiting::Quiet, .. }));
     assert!(asked(1_768_437_899).is_ok(), "01:44:59 in Paris");

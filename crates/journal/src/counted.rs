@@ -3,7 +3,7 @@
 //! after ten. Why that is safe: one process has the file, and a start checks every limit again inside its transaction.
 
 use anyhow::Context;
-use policy::ledger::REMEMBERS;
+use policy::ledger::{OPENINGS, REMEMBERS};
 use policy::{History, Ledger, Started};
 use runbook::book::{Configuration, Runbook};
 use runbook::incident::{How, Incident, IncidentId};
@@ -76,9 +76,9 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn recount(&self) -> anyhow::Result<()> {
         let mut writer = self.writer().await;
-        let since = writer.last.minus(REMEMBERS).millis();
+        let last = writer.last;
         // Under the writer's lock nothing is committed between the reading and the exchange.
-        let ledger = read_all(&mut writer.connection, since).await.context("counting what is on record")?;
+        let ledger = read_all(&mut writer.connection, last).await.context("counting what is on record")?;
         *self.inner.ledger.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Counted { ledger, stale: false };
         Ok(())
     }
@@ -108,7 +108,8 @@ enum Outcome {
     Ended { runbook: String, target: TargetId, cured: bool },
 }
 
-async fn read_all(connection: &mut SqliteConnection, since: i64) -> anyhow::Result<Ledger> {
+async fn read_all(connection: &mut SqliteConnection, last: Stamp) -> anyhow::Result<Ledger> {
+    let since = last.minus(REMEMBERS).millis();
     let mut transaction = connection.begin().await?;
     let mut ledger = Ledger::default();
     let opened = "SELECT id, runbook, target, opened, closed IS NOT NULL, stage, \
@@ -116,7 +117,7 @@ async fn read_all(connection: &mut SqliteConnection, since: i64) -> anyhow::Resu
                   COALESCE((SELECT json_extract(body, '$.opened.trigger.person') IS NOT NULL FROM events \
                             WHERE incident = incidents.id AND seq = 0), 0) \
                   FROM incidents WHERE opened > $1 OR closed IS NULL ORDER BY opened, id";
-    for row in sqlx::query(opened).bind(since).fetch_all(&mut *transaction).await? {
+    for row in sqlx::query(opened).bind(last.minus(OPENINGS).millis()).fetch_all(&mut *transaction).await? {
         let (id, runbook, target) = names(&row)?;
         let (at, closed, stage): (i64, bool, String) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         ledger.opened(id, &runbook, &target, Stamp::from_millis(at), row.try_get(7)?);

@@ -42,10 +42,10 @@ pub struct Burst {
 pub struct History {
     /// Started orders of this runbook on this target, oldest first. Undo and end do not count.
     pub attempts: Vec<Attempted>,
-    /// Started orders of any runbook that acted on what the step acts on, oldest first.
-    pub on_target: Vec<Stamp>,
-    /// Started orders of any runbook anywhere, oldest first.
-    pub overall: Vec<Stamp>,
+    /// Started orders of any runbook that acted on what the step acts on: so many within each window of the rule, in its order.
+    pub on_target: Vec<u32>,
+    /// Started orders of any runbook anywhere, in the same way.
+    pub overall: Vec<u32>,
     /// What acts cost of the budget of disruption within its time.
     pub spent: u32,
     /// Other incidents in the middle of an act.

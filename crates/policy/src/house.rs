@@ -192,10 +192,9 @@ pub(crate) fn above_floor(case: &Case<'_>, order: &Order) -> Word {
     Err(no_more(case, words))
 }
 
-fn too_many(times: &[Stamp], rates: &[Rate], now: Stamp, whose: &str) -> Word {
-    for rate in rates {
-        let acts = times.iter().filter(|at| now.since(**at) < rate.per.duration()).count();
-        if acts >= rate.count as usize {
+fn too_many(counted: &[u32], rates: &[Rate], whose: &str) -> Word {
+    for (acts, rate) in counted.iter().zip(rates) {
+        if *acts >= rate.count {
             return Err(end(How::HandedOver, format!("{acts} acts {whose} within {}, and {} are allowed", rate.per, rate.count)));
         }
     }
@@ -206,14 +205,14 @@ pub(crate) fn within_target_rates(case: &Case<'_>) -> Word {
     if case.incident.goes_on() {
         return Ok(BEGUN.to_owned());
     }
-    too_many(&case.history.on_target, &case.current.rules.per_target.rate, case.now, "of all runbooks on this target")
+    too_many(&case.history.on_target, &case.current.rules.per_target.rate, "of all runbooks on this target")
 }
 
 pub(crate) fn within_overall_rates(case: &Case<'_>) -> Word {
     if case.incident.goes_on() {
         return Ok(BEGUN.to_owned());
     }
-    too_many(&case.history.overall, &case.current.rules.overall.rate, case.now, "of all runbooks anywhere")
+    too_many(&case.history.overall, &case.current.rules.overall.rate, "of all runbooks anywhere")
 }
 
 /// What was disturbed lately and what this would disturb are together within the budget.

@@ -15,6 +15,8 @@ use crate::history::{Attempted, Burst, History, Streak};
 
 /// Nothing older than this is counted: `check` refuses longer windows.
 pub const REMEMBERS: Duration = Duration::from_secs(31 * 86_400);
+/// No storm is longer than this, so older openings are not counted.
+pub const OPENINGS: Duration = Duration::from_secs(86_400);
 /// A look older than this says nothing about what can be seen now.
 const SEEN_LATELY: Duration = Duration::from_secs(120);
 /// In a storm no more openings than this are examined; by then it is one.
@@ -188,8 +190,8 @@ impl Ledger {
         let spent = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < house.disruption.per.duration());
         History {
             attempts: attempts.map(|all| own_and_others(all, &rules.limits.rate, incident.id)).unwrap_or_default(),
-            on_target: self.acted_on.get(acts_on).map(|all| newest(all, &house.per_target.rate)).unwrap_or_default(),
-            overall: newest(&self.overall, &house.overall.rate),
+            on_target: self.acted_on.get(acts_on).map(|all| within(all, &house.per_target.rate, now)).unwrap_or_default(),
+            overall: within(&self.overall, &house.overall.rate, now),
             spent: spent.fold(0, |sum: u32, (_, cost)| sum.saturating_add(*cost)),
             at_work: self.at_work(incident.id),
             cured: of
@@ -295,8 +297,10 @@ fn most_counted(rates: &[Rate]) -> u32 {
     rates.iter().map(|rate| rate.count).max().unwrap_or(0)
 }
 
-fn newest(all: &VecDeque<Stamp>, rates: &[Rate]) -> Vec<Stamp> {
-    last(all, most_counted(rates))
+/// How many lie within each window. Found by halving, so that neither a long past nor a wide limit costs anything.
+fn within(all: &VecDeque<Stamp>, rates: &[Rate], now: Stamp) -> Vec<u32> {
+    let one = |rate: &Rate| all.len() - all.partition_point(|at| now.since(*at) >= rate.per.duration());
+    rates.iter().map(|rate| u32::try_from(one(rate)).unwrap_or(u32::MAX)).collect()
 }
 
 /// As many as the limits count, and further back to the last one of another incident, which the cooldown goes by.

@@ -48,8 +48,8 @@ fn every_rule_of_the_house_closes_its_own_gate() {
     let table: [(&str, &str, Turn); 6] = [
         ("storm", "7 new incidents within 5m", |s| s.history.burst.unexplained = 7),
         ("storm", "3 of 5 open incidents", |s| (s.history.burst.blind, s.history.burst.looked) = (3, 5)),
-        ("target rate", "8 acts of all runbooks on this target within 1h", |s| s.history.on_target = vec![ago(60); 8]),
-        ("overall rate", "10 acts of all runbooks anywhere within 1h", |s| s.history.overall = vec![ago(60); 10]),
+        ("target rate", "8 acts of all runbooks on this target within 1h", |s| s.history.on_target = vec![8, 8]),
+        ("overall rate", "10 acts of all runbooks anywhere within 1h", |s| s.history.overall = vec![10, 10]),
         ("disruption", "it costs 1, and 10 of 10 were spent within 1h", |s| s.history.spent = 10),
         ("turn", "2 incidents are at work", |s| s.history.at_work = 2),
     ];

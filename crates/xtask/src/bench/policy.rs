@@ -36,8 +36,9 @@ pub fn run() -> Result<()> {
         let said: Value = serde_json::from_slice(&output.stdout).context("reading what was measured")?;
         let number = |name: &str| said.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         println!(
-            "{acts:>7} acts on record: p50 {:.1} us, p99 {:.1} us, longest {:.1} us; counters made anew in {} ms",
+            "{acts:>7} acts on record: p50 {:.1} us (routing {:.1} us), p99 {:.1} us, longest {:.1} us; counters made anew in {} ms",
             number("p50_microseconds"),
+            number("routing_p50_microseconds"),
             number("p99_microseconds"),
             number("longest_microseconds"),
             number("rebuilt_milliseconds"),

@@ -45,7 +45,7 @@ pub fn rules(document: &Document, written: &Placed<WrittenRules>, known: &Known<
         },
         storm: Storm {
             incidents: number(document, storm.and_then(|rule| rule.incidents.as_ref()), usual.storm.incidents),
-            within: span(document, storm.and_then(|rule| rule.within.as_ref()), usual.storm.within),
+            within: storm_within(document, storm.and_then(|rule| rule.within.as_ref()), usual.storm.within),
             unknown: share(document, storm.and_then(|rule| rule.unknown.as_ref()), usual.storm.unknown),
         },
         breaker: Breaker {
@@ -104,6 +104,15 @@ fn span(document: &Document, placed: Option<&Placed<Span>>, usual: Span) -> Span
         return usual;
     }
     if window(document, placed, span) { span } else { usual }
+}
+
+fn storm_within(document: &Document, placed: Option<&Placed<Span>>, usual: Span) -> Span {
+    let within = span(document, placed, usual);
+    if let Some(placed) = placed.filter(|_| within.duration() > policy::ledger::OPENINGS) {
+        document.complain(placed.at(), format!("a storm is no matter of {within}"), "write 1d or less, for example 5m");
+        return usual;
+    }
+    within
 }
 
 fn share(document: &Document, placed: Option<&Placed<f64>>, usual: f64) -> f64 {

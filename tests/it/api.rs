@@ -61,7 +61,7 @@ impl Door {
         };
         let gate = Gate { name: "mode".to_owned(), open: false, why: "a person approves each act".to_owned() };
         let events = [
-            Event::Looked { findings: Findings { looks: [].into() } },
+            Event::Looked { findings: Findings::default() },
             Event::Waits {
                 until: expires,
                 on: Waiting::Person(ask.clone()),

@@ -213,7 +213,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
     let trigger = Trigger::Person { by: "test".into(), words: "try it".into() };
     let opening = Opening { runbook: "book".into(), target: target.id.clone(), trigger, config: String::new() };
     let mut incident = Incident::open(IncidentId(42), Arc::new(book), now(), &opening);
-    let findings = Findings { looks: [("sessions".to_owned(), sessions.clone())].into() };
+    let findings = Findings { looks: [("sessions".to_owned(), sessions.clone())].into(), ..Findings::default() };
     incident.apply(now(), &Event::Looked { findings: findings.clone() }).unwrap();
     let captured = Captured { evidence: vec!["hash".into()], missing: vec![] };
     incident.apply(now(), &Event::EvidenceCaptured { at: StepRef { rung: 0, step: 0 }, captured }).unwrap();

@@ -19,6 +19,7 @@ mod intake;
 mod kill;
 mod looks;
 mod reconcile;
+mod rules;
 mod slack;
 mod store;
 mod support;

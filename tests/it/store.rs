@@ -60,7 +60,7 @@ async fn claim(journal: &Journal, now: Stamp) -> Box<Claim> {
 fn findings(at: Stamp) -> Findings {
     let fields = BTreeMap::from([("broken".to_owned(), Value::Flag(true)), ("effects".to_owned(), Value::Number(0.0))]);
     let finding = Finding { probe: "rehearsal.ledger".to_owned(), at, seen: Seen::Known { fields, subjects: vec![] } };
-    Findings { looks: BTreeMap::from([("ledger".to_owned(), finding)]) }
+    Findings { looks: BTreeMap::from([("ledger".to_owned(), finding)]), ..Findings::default() }
 }
 
 async fn look(journal: &Journal, claim: &mut Claim) {

@@ -54,10 +54,11 @@ impl Journal {
             Ok(None)
         }
         .await;
-        let refused = self.note_trouble(outcome)?;
+        let refused = self.counted(self.note_trouble(outcome))?;
         match refused {
             None => {
                 claim.incident = next;
+                self.count(|ledger| ledger.happened(&claim.incident, at, event));
                 drop(writer);
                 self.tell_changed();
                 Ok(())
@@ -89,7 +90,8 @@ impl Journal {
             Ok(())
         }
         .await;
-        self.note_trouble(outcome)?;
+        self.counted(self.note_trouble(outcome))?;
+        self.count(|ledger| ledger.happened(&incident, at, event));
         drop(writer);
         self.tell_changed();
         Ok(incident)
@@ -243,8 +245,8 @@ pub(crate) async fn write_event(
     }
     if !after.needs_holds() {
         let released = sqlx::query("DELETE FROM holds WHERE incident = $1").bind(id).execute(&mut *connection).await?;
-        if released.rows_affected() > 0 {
-            // Whoever waits for the target looks again at once instead of at its next poll.
+        if released.rows_affected() > 0 || after.is_closed() {
+            // Whoever waits for the target, its turn or the end of its cause looks again at once instead of at its next poll.
             sqlx::query("UPDATE incidents SET due = MIN(due, $1) WHERE stage = 'held' AND closed IS NULL")
                 .bind(at.millis())
                 .execute(&mut *connection)

@@ -50,6 +50,8 @@ pub struct HeardOutcome {
     pub unmatched: u64,
     /// Resolved alerts that no open incident has: a resolved alert never starts anything.
     pub resolved_unknown: u64,
+    /// The openings, for the counters.
+    counted: Vec<(IncidentId, Chosen)>,
     /// Incidents that were folded on the way, as they are now: a storm on one incident folds it once.
     loaded: BTreeMap<IncidentId, Incident>,
 }
@@ -100,7 +102,15 @@ impl Journal {
             Ok(outcome)
         }
         .await;
-        let outcome = self.note_trouble(outcome)?;
+        let outcome = self.counted(self.note_trouble(outcome))?;
+        self.count(|ledger| {
+            for (id, chosen) in &outcome.counted {
+                ledger.opened(*id, &chosen.runbook, &chosen.target, at, false);
+            }
+            for incident in outcome.loaded.values() {
+                ledger.stands_as(incident);
+            }
+        });
         drop(writer);
         // What was only counted is no news for the engine.
         if !outcome.opened.is_empty() || outcome.joined > 0 {
@@ -121,9 +131,11 @@ impl Journal {
         if let Some(id) = open_one(&mut transaction, chosen).await? {
             anyhow::bail!("{id} is open for {} on {} already; see `runbookd incidents show {id}`", chosen.runbook, chosen.target);
         }
+        let by_a_person = matches!(trigger, Trigger::Person { .. });
         let id = self.write_opening(&mut transaction, chosen, trigger, &config, at).await?;
         let outcome = transaction.commit().await.context("committing an opening");
-        self.note_trouble(outcome)?;
+        self.counted(self.note_trouble(outcome))?;
+        self.count(|ledger| ledger.opened(id, &chosen.runbook, &chosen.target, at, by_a_person));
         drop(writer);
         self.tell_changed();
         Ok(id)
@@ -162,6 +174,7 @@ impl Journal {
         let id = self.write_opening(connection, chosen, Trigger::Alert(alert.clone()), config, at).await?;
         remember_alert(connection, alert, id).await?;
         outcome.opened.push(id);
+        outcome.counted.push((id, chosen.clone()));
         Ok(())
     }
 

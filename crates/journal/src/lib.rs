@@ -8,6 +8,7 @@
 mod append;
 mod claim;
 mod codec;
+mod counted;
 mod evidence;
 mod heard;
 mod hygiene;
@@ -21,10 +22,11 @@ mod start;
 
 pub use append::AppendError;
 pub use claim::{Claim, Claimed};
+pub use counted::Past;
 pub use heard::{Chosen, Heard, HeardOutcome};
 pub use hygiene::{Health, LIMITS_REMEMBER, Pruned, Retention};
 pub use intake::{Delivery, Intake, NotTaken};
-pub use lists::{Filter, Past, Recorded, Summary};
+pub use lists::{Filter, Recorded, Summary};
 pub use open::{Journal, OpenError};
 pub use outbox::ToTell;
 pub use pause::{PAUSE_FILE, PauseRow, Scope, pause_file};

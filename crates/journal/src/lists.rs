@@ -1,12 +1,8 @@
-//! Reading: summaries, events, the past that limits go by. Deliberately only reads, over read-only connections, so that the
+//! Reading: summaries and events. Deliberately only reads, over read-only connections, so that the
 //! command line can use it beside a running daemon or after it died.
 
-use std::time::Duration;
-
-use policy::{Attempted, History};
 use runbook::alert::Fingerprint;
 use runbook::incident::{Event, IncidentId};
-use runbook::target::TargetId;
 use runbook::time::Stamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -65,15 +61,6 @@ pub struct Filter {
     pub open_only: bool,
     /// At most this many, newest first; 0 means 100.
     pub most: u32,
-}
-
-/// What the limits of one runbook on one target go by.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Past {
-    /// Attempts and verified cures.
-    pub history: History,
-    /// Another incident that holds one of the targets.
-    pub held_by: Option<IncidentId>,
 }
 
 const SUMMARY: &str =
@@ -188,57 +175,6 @@ impl Journal {
                 Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64, Stamp::from_millis(row.try_get(2)?), row.try_get(3)?))
             })
             .collect()
-    }
-
-    /// What limits and holds go by, for a runbook on a target, as far back as `window`.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn past(
-        &self,
-        runbook: &str,
-        targets: &[TargetId],
-        window: Duration,
-        own: IncidentId,
-        now: Stamp,
-    ) -> anyhow::Result<Past> {
-        let target = targets.first().map(ToString::to_string).unwrap_or_default();
-        let since = now.minus(window).millis();
-        let attempts = sqlx::query(
-            "SELECT at, incident FROM attempts WHERE runbook = $1 AND target = $2 AND at >= $3 AND purpose = 'do' ORDER BY at",
-        )
-        .bind(runbook)
-        .bind(&target)
-        .bind(since)
-        .fetch_all(&self.inner.readers)
-        .await?;
-        let cured = sqlx::query(
-            "SELECT closed FROM incidents WHERE runbook = $1 AND target = $2 AND how = 'cured' AND closed >= $3 ORDER BY closed",
-        )
-        .bind(runbook)
-        .bind(&target)
-        .bind(since)
-        .fetch_all(&self.inner.readers)
-        .await?;
-        let mut held_by = None;
-        for target in targets {
-            let row = sqlx::query("SELECT incident FROM holds WHERE target = $1 AND incident <> $2")
-                .bind(target.to_string())
-                .bind(own.0 as i64)
-                .fetch_optional(&self.inner.readers)
-                .await?;
-            if let Some(row) = row {
-                held_by = Some(IncidentId(row.try_get::<i64, _>(0)? as u64));
-            }
-        }
-        let attempts: Result<Vec<_>, sqlx::Error> = attempts
-            .iter()
-            .map(|row| {
-                Ok(Attempted { at: Stamp::from_millis(row.try_get(0)?), incident: IncidentId(row.try_get::<i64, _>(1)? as u64) })
-            })
-            .collect();
-        let cured: Result<Vec<_>, sqlx::Error> = cured.iter().map(|row| Ok(Stamp::from_millis(row.try_get(0)?))).collect();
-        Ok(Past { history: History { attempts: attempts?, cured: cured? }, held_by })
     }
 }
 

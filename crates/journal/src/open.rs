@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use crate::counted::Counted;
 use crate::schema::MIGRATIONS;
 
 /// The journal of one state directory. Cheap to clone; all clones share one writer.
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) changed: watch::Sender<u64>,
     pub(crate) arrived: watch::Sender<u64>,
     pub(crate) trouble: watch::Sender<Option<String>>,
+    pub(crate) ledger: RwLock<Counted>,
     _lock: Option<File>,
 }
 
@@ -113,6 +115,7 @@ impl Journal {
         migrate(&mut connection, directory).await?;
         let mut journal = Self::assemble(connection, &path, directory, Some(lock)).await?;
         journal.take_leases_back().await?;
+        journal.recount().await?;
         Ok(journal)
     }
 
@@ -149,6 +152,7 @@ impl Journal {
                 changed: watch::Sender::new(0),
                 arrived: watch::Sender::new(0),
                 trouble: watch::Sender::new(None),
+                ledger: RwLock::new(Counted::default()),
                 _lock: lock,
             }),
         })

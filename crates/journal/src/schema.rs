@@ -2,7 +2,8 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 1] = [r"
+pub(crate) const MIGRATIONS: [&str; 2] = [
+    r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   received INTEGER NOT NULL,
@@ -118,4 +119,16 @@ CREATE TABLE facts (
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO facts (name, value) VALUES ('pause_epoch', '0');
-"];
+",
+    r"
+-- What an act acted on, which need not be its incident's target, and what it cost of the budget of disruption.
+ALTER TABLE attempts ADD COLUMN acted_on TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET acted_on = target;
+CREATE INDEX attempts_on_target ON attempts(acted_on, at) WHERE purpose = 'do';
+CREATE INDEX attempts_of_runbook ON attempts(runbook, at) WHERE purpose = 'do';
+CREATE INDEX attempts_overall ON attempts(at, cost) WHERE purpose = 'do';
+CREATE INDEX incidents_opened ON incidents(opened);
+CREATE INDEX events_not_verified ON events(at) WHERE kind = 'not_verified';
+",
+];

@@ -3,7 +3,7 @@
 //! conflict means: decide again. Deliberately nothing is decided here; it is only made sure that the decision still stands.
 
 use anyhow::Context;
-use policy::{Committed, Permit};
+use policy::{Committed, Permit, Reservation, Scope, Started};
 use runbook::incident::{Event, IncidentId};
 use runbook::order::Purpose;
 use runbook::time::Stamp;
@@ -83,9 +83,22 @@ impl Journal {
             Ok(Ok(()))
         }
         .await;
-        match self.note_trouble(outcome).map_err(AppendError::from)? {
+        match self.counted(self.note_trouble(outcome)).map_err(AppendError::from)? {
             Ok(()) => {
                 claim.incident = next;
+                self.count(|ledger| {
+                    if permit.order().purpose == Purpose::Do && !permit.continues() {
+                        ledger.started(&Started {
+                            incident: permit.incident(),
+                            runbook: permit.runbook().to_owned(),
+                            target: permit.target().clone(),
+                            acted_on: permit.order().target.clone(),
+                            at,
+                            cost: permit.cost(),
+                        });
+                    }
+                    ledger.happened(&claim.incident, at, &event);
+                });
                 drop(writer);
                 self.tell_changed();
                 #[expect(clippy::disallowed_methods, reason = "this is the one place: ActionStarted is on disk")]
@@ -104,22 +117,56 @@ impl Journal {
 /// Checks every reserved limit against what is on record now.
 async fn within_limits(connection: &mut SqliteConnection, permit: &Permit, at: Stamp) -> anyhow::Result<bool> {
     for reservation in permit.reservations() {
-        let own = if reservation.except_own { permit.incident().0 as i64 } else { -1 };
-        let row = sqlx::query(
-            "SELECT COUNT(*) FROM attempts WHERE runbook = $1 AND target = $2 AND at > $3 AND purpose = 'do' AND incident <> $4",
-        )
-        .bind(permit.runbook())
-        .bind(permit.target().to_string())
-        .bind(at.minus(reservation.within).millis())
-        .bind(own)
-        .fetch_one(&mut *connection)
-        .await?;
-        let count: i64 = row.try_get(0)?;
-        if count >= i64::from(reservation.fewer_than) {
+        let own = permit.incident().0 as i64;
+        let within = match *reservation {
+            Reservation::Acts { scope, fewer_than, within, except_own } => {
+                // $4 leaves the incident's own out, where a cooldown lies between incidents.
+                let sql = match scope {
+                    Scope::Here => {
+                        "SELECT COUNT(*) FROM attempts WHERE purpose = 'do' AND at > $1 AND incident <> $4 AND runbook = $2 AND target = $3"
+                    }
+                    Scope::Target => {
+                        "SELECT COUNT(*) FROM attempts WHERE purpose = 'do' AND at > $1 AND incident <> $4 AND acted_on = $5"
+                    }
+                    Scope::Runbook => {
+                        "SELECT COUNT(*) FROM attempts WHERE purpose = 'do' AND at > $1 AND incident <> $4 AND runbook = $2"
+                    }
+                    Scope::Everything => "SELECT COUNT(*) FROM attempts WHERE purpose = 'do' AND at > $1 AND incident <> $4",
+                };
+                let counted = sqlx::query(sql)
+                    .bind(at.minus(within).millis())
+                    .bind(permit.runbook())
+                    .bind(permit.target().to_string())
+                    .bind(if except_own { own } else { -1 })
+                    .bind(permit.order().target.to_string());
+                number(counted.fetch_one(&mut *connection).await?)? < i64::from(fewer_than)
+            }
+            Reservation::Budget { budget, within } => {
+                let spent = "SELECT COALESCE(SUM(cost), 0) FROM attempts WHERE purpose = 'do' AND at > $1";
+                let spent = sqlx::query(spent).bind(at.minus(within).millis()).fetch_one(&mut *connection).await?;
+                permit.cost() == 0 || number(spent)? + i64::from(permit.cost()) <= i64::from(budget)
+            }
+            Reservation::AtOnce { fewer_than } => {
+                let at_work = "SELECT COUNT(DISTINCT h.incident) FROM holds h JOIN incidents i ON i.id = h.incident \
+                               WHERE h.incident <> $1 AND i.stage <> 'sustaining'";
+                number(sqlx::query(at_work).bind(own).fetch_one(&mut *connection).await?)? < i64::from(fewer_than)
+            }
+            Reservation::Trial { scope, since } => {
+                let others = "SELECT COUNT(*) FROM attempts a JOIN incidents i ON i.id = a.incident WHERE a.purpose = 'do' \
+                              AND a.at > $1 AND a.incident <> $2 AND i.closed IS NULL AND ($3 OR a.runbook = $4)";
+                let others = sqlx::query(others).bind(since.millis()).bind(own).bind(scope == Scope::Everything);
+                number(others.bind(permit.runbook()).fetch_one(&mut *connection).await?)? == 0
+            }
+        };
+        if !within {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn number(row: sqlx::sqlite::SqliteRow) -> anyhow::Result<i64> {
+    Ok(row.try_get(0)?)
 }
 
 /// Takes a hold on every target of the step, in order, all or none (the transaction sees to that).
@@ -149,13 +196,15 @@ async fn write_attempt(connection: &mut SqliteConnection, permit: &Permit, at: S
         Purpose::Undo => "undo",
         Purpose::End => "end",
     };
-    sqlx::query("INSERT INTO attempts (incident, seq, runbook, target, at, purpose) VALUES ($1, $2, $3, $4, $5, $6)")
+    sqlx::query("INSERT INTO attempts (incident, seq, runbook, target, at, purpose, acted_on, cost) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(permit.incident().0 as i64)
         .bind(permit.seq() as i64)
         .bind(permit.runbook())
         .bind(permit.target().to_string())
         .bind(at.millis())
         .bind(purpose)
+        .bind(permit.order().target.to_string())
+        .bind(i64::from(permit.cost()))
         .execute(&mut *connection)
         .await
         .context("writing an attempt")?;

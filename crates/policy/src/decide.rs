@@ -11,6 +11,7 @@ use runbook::time::Stamp;
 
 use crate::guards::{self, Past};
 use crate::history::{History, Pause};
+use crate::house;
 use crate::permit::{Permit, Reservation};
 
 /// Everything a decision may depend on.
@@ -103,7 +104,10 @@ pub(crate) fn instead(why: String, decision: Decision) -> Instead {
     Box::new((why, decision))
 }
 
-/// Decides one case.
+/// Decides one case. The gates of an act, in order: whether anything may be done at all (stop, alert, pause, clock, fresh,
+/// runbook, inventory); whether this is the place to begin (cause); whether it is needed and on what (require, when, selection,
+/// failing); whether now is a time to act (storm, quiet, floor); whether it has been done too often (recurrence, breaker, rate,
+/// target rate, overall rate, disruption, cooldown); whether others are at it (turn, hold); and by whose word (mode, evidence).
 pub fn decide(case: &Case<'_>) -> Ruling {
     match case.aim {
         Aim::Do => decide_step(case),
@@ -133,6 +137,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
         return gates.close("runbook", &why, Decision::End { how: How::HandedOver, why: why.clone() });
     };
     pass!(gates, "inventory", guards::in_inventory(case));
+    pass!(gates, "cause", house::nothing_upstream(case));
     pass!(gates, "require", guards::required(case));
     pass!(gates, "when", guards::applies(case));
     let order = match order_of_step(case) {
@@ -141,12 +146,21 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     };
     gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
     pass!(gates, "failing", guards::seen_failing(case));
+    pass!(gates, "storm", house::no_storm(case));
+    pass!(gates, "quiet", house::not_quiet(case, &order));
+    pass!(gates, "floor", house::above_floor(case, &order));
     let past = Past::of(case, rules);
-    pass!(gates, "recurrence", past.not_recurring());
+    let masks = past.masks_a_cause();
+    gates.open("recurrence", masks.clone().unwrap_or_else(|| "no cure came back too often".to_owned()));
+    pass!(gates, "breaker", house::not_broken(case, rules));
     pass!(gates, "rate", past.within_rates());
+    pass!(gates, "target rate", house::within_target_rates(case));
+    pass!(gates, "overall rate", house::within_overall_rates(case));
+    pass!(gates, "disruption", house::within_budget(case, &order));
     pass!(gates, "cooldown", past.cooled_down());
+    pass!(gates, "turn", house::its_turn(case));
     pass!(gates, "hold", guards::not_held(case));
-    pass!(gates, "mode", allowed_by_mode(case, rules, &order));
+    pass!(gates, "mode", allowed_by_mode(case, rules, masks.as_deref(), &order));
     pass!(gates, "evidence", guards::evidence(case, &order));
     act(case, rules, order, gates)
 }
@@ -190,8 +204,11 @@ fn grant_for<'a>(case: &Case<'a>, action: &runbook::action::Action, target: &run
     (same && timely).then_some(&grant.ask.order.selection)
 }
 
-fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, order: &Order) -> Word {
-    let (mode, whence) = guards::mode_now(case, rules);
+fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Word {
+    let (mode, whence) = match (guards::mode_now(case, rules), masks) {
+        ((Mode::Auto, _), Some(why)) => (Mode::Ask, why.to_owned()),
+        (usual, _) => usual,
+    };
     let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
     let wants = finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding));
     let (mode, whence) = match wants.or_else(|| guards::keeps_data(case, order)) {
@@ -237,17 +254,7 @@ fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
         // The step was counted when it began; its next replica, or the other half of it, is the same act.
         return permit(case, order, Vec::new(), gates);
     }
-    let mut reservations: Vec<Reservation> = rules
-        .limits
-        .rate
-        .iter()
-        .map(|rate| Reservation { fewer_than: rate.count, within: rate.per.duration(), except_own: false })
-        .collect();
-    if !rules.limits.cooldown.duration().is_zero() {
-        let cooldown = rules.limits.cooldown.duration();
-        reservations.push(Reservation { fewer_than: 1, within: cooldown, except_own: true });
-    }
-    permit(case, order, reservations, gates)
+    permit(case, order, house::reservations(case, rules), gates)
 }
 
 fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Gates) -> Ruling {

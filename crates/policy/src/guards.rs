@@ -29,11 +29,11 @@ const NEED_RETRY: Duration = Duration::from_secs(30);
 /// How often a pause or a hold is asked about again, besides being woken.
 const RECHECK: Duration = Duration::from_secs(5);
 
-fn end(how: How, why: String) -> Instead {
+pub(crate) fn end(how: How, why: String) -> Instead {
     instead(why.clone(), Decision::End { how, why })
 }
 
-fn wait(until: Stamp, on: Waiting, why: String) -> Instead {
+pub(crate) fn wait(until: Stamp, on: Waiting, why: String) -> Instead {
     instead(why.clone(), Decision::Wait { until, on, why })
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn continues(case: &Case<'_>) -> bool {
 }
 
 /// The word on a restart that is to be finished, where the first try stopped something and did not start it again.
-fn finishes(case: &Case<'_>) -> Option<String> {
+pub(crate) fn finishes(case: &Case<'_>) -> Option<String> {
     let name = case.incident.left_down(case.findings)?;
     Some(format!("{name} was stopped for a restart and has not started again: that is finished first"))
 }
@@ -304,18 +304,14 @@ impl<'a> Past<'a> {
         Self { case, rules }
     }
 
-    /// A cure that has to be repeated is a failure.
-    pub(crate) fn not_recurring(&self) -> Word {
-        let Some(limit) = self.rules.limits.recurrence else { return Ok("no limit".to_owned()) };
+    /// A cure that has to be repeated is a failure: it hides what is wrong, and a person is asked from then on.
+    pub(crate) fn masks_a_cause(&self) -> Option<String> {
+        let limit = self.rules.limits.recurrence?;
         let window = limit.within.duration();
         let came_back = self.case.history.cured.iter().filter(|at| self.case.now.since(**at) < window).count();
-        if came_back >= limit.times as usize {
-            return Err(end(
-                How::HandedOver,
-                format!("{came_back} verified cures within {} came back: this cure masks a cause", limit.within),
-            ));
-        }
-        Ok(format!("{came_back} of {} cures within {} came back", limit.times, limit.within))
+        (came_back >= limit.times as usize).then(|| {
+            format!("{came_back} verified cures within {} came back: this cure masks a cause, so a person is asked", limit.within)
+        })
     }
 
     pub(crate) fn within_rates(&self) -> Word {

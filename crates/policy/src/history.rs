@@ -1,7 +1,11 @@
-//! What policy needs to know of the past: attempts, verified cures, and the pause. Handed in, so that a decision is a
-//! function. Deliberately small: counters that must hold under concurrency are checked again inside the start transaction.
+//! What policy needs to know of the past, for one case: as much as the limits in force count, and no more. Handed in, so that
+//! a decision is a function; [`crate::ledger`] makes it from counters. What must hold under concurrency is checked again
+//! inside the start transaction.
+
+use std::collections::BTreeMap;
 
 use runbook::incident::IncidentId;
+use runbook::target::TargetId;
 use runbook::time::Stamp;
 
 /// One started order of the same runbook and target. An attempt in doubt counts like any other.
@@ -13,13 +17,49 @@ pub struct Attempted {
     pub incident: IncidentId,
 }
 
-/// The past of one runbook on one target, as far back as its longest window.
+/// Failed cures in a row, since the last one that was verified.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Streak {
+    /// When they failed, newest first, as many as the breaker counts.
+    pub failures: Vec<Stamp>,
+    /// An incident that has acted since the newest of them and is not over: the trial.
+    pub tried_by: Option<IncidentId>,
+}
+
+/// What happens elsewhere at the same time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Burst {
+    /// New incidents within the storm's time that nothing upstream explains.
+    pub unexplained: u32,
+    /// Open incidents whose latest look could not see …
+    pub blind: u32,
+    /// … of so many that were looked at lately.
+    pub looked: u32,
+}
+
+/// The past of one case, as far as the limits in force count it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct History {
-    /// Started orders, oldest first. Undo and end do not count.
+    /// Started orders of this runbook on this target, oldest first. Undo and end do not count.
     pub attempts: Vec<Attempted>,
+    /// Started orders of any runbook that acted on what the step acts on: so many within each window of the rule, in its order.
+    pub on_target: Vec<u32>,
+    /// Started orders of any runbook anywhere, in the same way.
+    pub overall: Vec<u32>,
+    /// What acts cost of the budget of disruption within its time.
+    pub spent: u32,
+    /// Other incidents in the middle of an act.
+    pub at_work: u32,
     /// When earlier incidents ended as cured, oldest first.
     pub cured: Vec<Stamp>,
+    /// This runbook's failures in a row.
+    pub failed: Streak,
+    /// All runbooks' failures in a row.
+    pub failed_overall: Streak,
+    /// What happens elsewhere.
+    pub burst: Burst,
+    /// Open incidents of others on what this one's targets rest on. One that only sustains a proved effect is none.
+    pub upstream: BTreeMap<TargetId, IncidentId>,
 }
 
 /// The state of the big stop, a runbook's, or a target's.

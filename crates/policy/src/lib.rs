@@ -4,6 +4,8 @@
 pub mod decide;
 pub mod guards;
 pub mod history;
+mod house;
+pub mod ledger;
 pub mod permit;
 pub mod route;
 
@@ -11,6 +13,7 @@ pub mod route;
 mod tests;
 
 pub use decide::{Case, Decision, Ruling, decide};
-pub use history::{Attempted, History, Pause};
-pub use permit::{Committed, Late, Permit, Reservation};
+pub use history::{Attempted, Burst, History, Pause, Streak};
+pub use ledger::{Ledger, Started};
+pub use permit::{Committed, Late, Permit, Reservation, Scope};
 pub use route::{Routing, route};

@@ -10,7 +10,7 @@ use runbook::target::TargetId;
 use runbook::time::Stamp;
 
 use crate::decide::Case;
-use crate::guards;
+use crate::{guards, house};
 
 /// The decider's word, not yet on record. Made only by `decide`.
 #[derive(Debug)]
@@ -24,19 +24,57 @@ pub struct Permit {
     pause_epoch: u64,
     touches: Vec<TargetId>,
     continues: bool,
+    cost: u32,
     reservations: Vec<Reservation>,
     gates: Vec<Gate>,
 }
 
 /// A limit that the start transaction checks again, because another incident may have acted since the decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reservation {
-    /// Fewer attempts than this …
-    pub fewer_than: u32,
-    /// … within this long before the start …
-    pub within: Duration,
-    /// … not counting this incident's own, where a cooldown lies between incidents.
-    pub except_own: bool,
+pub enum Reservation {
+    /// So many acts within so long.
+    Acts {
+        /// Which acts count.
+        scope: Scope,
+        /// Fewer than this …
+        fewer_than: u32,
+        /// … within this long before the start …
+        within: Duration,
+        /// … not counting this incident's own, where a cooldown lies between incidents.
+        except_own: bool,
+    },
+    /// The budget of disruption: what was spent within this long, and this act's own cost, are not more than it.
+    Budget {
+        /// All there is.
+        budget: u32,
+        /// Within this long before the start.
+        within: Duration,
+    },
+    /// Fewer other incidents than this are in the middle of an act.
+    AtOnce {
+        /// This many.
+        fewer_than: u32,
+    },
+    /// Of the incidents that are not over, no other one has acted since: one trial at a time.
+    Trial {
+        /// This runbook's acts, or everything.
+        scope: Scope,
+        /// The moment of the last failure.
+        since: Stamp,
+    },
+}
+
+/// Which acts a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Of this runbook on this incident's target.
+    Here,
+    /// Of any runbook on the target that is acted on.
+    Target,
+    /// Of this runbook on any target.
+    Runbook,
+    /// All of them.
+    Everything,
 }
 
 impl Permit {
@@ -51,12 +89,13 @@ impl Permit {
             seq: incident.seq,
             runbook: incident.runbook.name.clone(),
             target: incident.target.clone(),
-            order,
             pause_epoch: case.pause.epoch,
             touches,
             continues: guards::continues(case),
+            cost: house::cost(case, &order),
             reservations,
             gates,
+            order,
         }
     }
 
@@ -109,6 +148,11 @@ impl Permit {
     /// Whether it goes on with a step that was counted against the limits when it began.
     pub fn continues(&self) -> bool {
         self.continues
+    }
+
+    /// What it costs of the budget of disruption; nothing where it goes on with what was paid for, takes back or ends.
+    pub fn cost(&self) -> u32 {
+        self.cost
     }
 
     /// Spends the permit. Only the journal's start transaction may call this, after `ActionStarted` is on disk;

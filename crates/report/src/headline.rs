@@ -80,6 +80,12 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
                 Waiting::Held { by } => {
                     format!(" for {by}, which holds the same target, until {} at the latest", moment(*until, near))
                 }
+                Waiting::Cause { of, by: Some(by) } => {
+                    format!(" for {by}, which works on {of}; looks again at {}", moment(*until, near))
+                }
+                Waiting::Cause { of, by: None } => format!(" for {of} to be well; looks again at {}", moment(*until, near)),
+                Waiting::Turn => format!(" for its turn; looks again at {}", moment(*until, near)),
+                Waiting::Quiet => format!(" for the end of a quiet time; looks again at {}", moment(*until, near)),
                 Waiting::Pause => format!(" for the pause to end; looks again at {}", moment(*until, near)),
                 Waiting::Sight => format!(" until it can see; looks again at {}", moment(*until, near)),
                 Waiting::Time | Waiting::Person(_) => format!(" until {}", moment(*until, near)),

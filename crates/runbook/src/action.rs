@@ -139,6 +139,8 @@ pub struct Facts {
     pub one_at_a_time: bool,
     /// Half of it is worse than nothing: what landed only partly is taken back at once.
     pub whole: bool,
+    /// Whether it costs of the budget of disruption.
+    pub disruptive: bool,
     /// Whom it disturbs, in words for people.
     pub disturbs: &'static str,
     /// Alerts it may raise itself.
@@ -173,6 +175,7 @@ impl Action {
                 lasts: Lasts::No,
                 one_at_a_time: false,
                 whole: false,
+                disruptive: true,
                 disturbs: "clients whose idle sessions are ended get error 57P01 on their next statement and connect again",
                 may_raise: &["BackendErrors", "LowSuccessRate"],
                 privilege: "pg_read_all_stats and pg_signal_backend, or EXECUTE on runbookd.terminate_idle_session",
@@ -194,6 +197,7 @@ impl Action {
                 },
                 one_at_a_time: !rehearsal.then.is_empty(),
                 whole: rehearsal.whole,
+                disruptive: true,
                 disturbs: "nobody",
                 may_raise: &[],
                 privilege: "write access to the ledger",

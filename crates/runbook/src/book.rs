@@ -10,6 +10,7 @@ use crate::condition::Condition;
 use crate::interval::Intervals;
 use crate::matcher::Matchers;
 use crate::probe::Probe;
+use crate::rules::Rules;
 use crate::target::{Inventory, TargetId, TargetSelector};
 use crate::time::Span;
 
@@ -151,6 +152,9 @@ pub struct Configuration {
     pub intervals: BTreeMap<String, Intervals>,
     /// How long an approval is waited for.
     pub approval_expires: Option<Span>,
+    /// What holds for all runbooks together.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 impl Configuration {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{Type, Value};
 use crate::identity::Identity;
+use crate::target::TargetId;
 use crate::time::Stamp;
 
 /// The outcome of one look.
@@ -73,6 +74,15 @@ impl Finding {
         }
     }
 
+    /// The same without the things that an action could select among.
+    #[must_use]
+    pub fn without_subjects(mut self) -> Self {
+        if let Seen::Known { subjects, .. } = &mut self.seen {
+            subjects.clear();
+        }
+        self
+    }
+
     /// Why nothing could be seen, if nothing could.
     pub fn unknown(&self) -> Option<&str> {
         match &self.seen {
@@ -87,6 +97,10 @@ impl Finding {
 pub struct Findings {
     /// Finding by name of the look.
     pub looks: BTreeMap<String, Finding>,
+    /// What the targets beside it are like, which no runbook names and no condition can: what its own rest on, and what rests
+    /// on what it would restart. Always the usual look of their kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<TargetId, Finding>,
 }
 
 impl Findings {
@@ -103,7 +117,7 @@ impl Findings {
 
     /// When the oldest look was over.
     pub fn oldest(&self) -> Option<Stamp> {
-        self.looks.values().map(|finding| finding.at).min()
+        self.looks.values().chain(self.beside.values()).map(|finding| finding.at).min()
     }
 }
 
@@ -172,6 +186,7 @@ pub fn fields(probe: &str) -> &'static [Field] {
                     text("top_application", "The application_name with most sessions."),
                     number("top_application_sessions", "sessions", "How many it has."),
                     flag("superuser_sessions", "A superuser owns some of the idle sessions."),
+                    flag("backup_running", "A backup tool has a session, or a base backup is being sent."),
                 ]
             }
         }

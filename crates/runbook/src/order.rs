@@ -16,7 +16,7 @@ use crate::identity::{Identity, Selection};
 use crate::probe::{DockerProbe, PostgresProbe, Probe, RehearsalProbe};
 use crate::target::{Target, TargetId};
 
-pub use sessions::OWN_APPLICATION;
+pub use sessions::{BACKUPS, OWN_APPLICATION};
 
 /// What an order is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -112,7 +112,26 @@ impl Action {
     }
 }
 
+/// How many replicas are healthy, and how many of them an act would leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// All of the service.
+    pub replicas: u32,
+    /// Healthy now.
+    pub healthy: u32,
+    /// Healthy while the act lasts.
+    pub left: u32,
+}
+
 impl Order {
+    /// What the act would leave of a service's healthy replicas; none where it takes none away, or where they were not seen.
+    pub fn leaves(&self, finding: &Finding) -> Option<Left> {
+        match &self.action {
+            Action::Docker(docker) if self.purpose == Purpose::Do => containers::left(docker, &self.selection, finding),
+            _ => None,
+        }
+    }
+
     /// The look that settles whether this order landed.
     pub fn settling_look(&self) -> Probe {
         match &self.action {

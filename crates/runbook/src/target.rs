@@ -1,7 +1,7 @@
 //! The inventory: the only things runbookd may look at or touch, and what they say of themselves. Why closed: a label may
 //! choose a target only by looking it up here. It deliberately holds references to secrets, never secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -152,6 +152,18 @@ pub enum Class {
     P3,
     /// Minor; a day.
     P4,
+}
+
+impl Class {
+    /// Within what time a person is to be at it. What runbookd only waits for may take no longer.
+    pub const fn response(self) -> std::time::Duration {
+        std::time::Duration::from_secs(match self {
+            Class::P1 => 5 * 60,
+            Class::P2 => 15 * 60,
+            Class::P3 => 60 * 60,
+            Class::P4 => 24 * 60 * 60,
+        })
+    }
 }
 
 /// What a target says of itself besides where it is.
@@ -360,6 +372,34 @@ impl Inventory {
     /// All targets in order of name.
     pub fn iter(&self) -> impl Iterator<Item = &Target> {
         self.targets.values()
+    }
+
+    /// Everything that this target needs, directly or through others; not itself. A circle, which `check` refuses, ends too.
+    pub fn upstream_of(&self, id: &TargetId) -> BTreeSet<TargetId> {
+        let mut found = BTreeSet::new();
+        let mut to_see = vec![id.clone()];
+        while let Some(next) = to_see.pop() {
+            for needed in self.get(&next).into_iter().flat_map(|target| &target.traits.depends_on) {
+                if needed != id && found.insert(needed.clone()) {
+                    to_see.push(needed.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// Every target that needs this one, directly or through others; not itself.
+    pub fn leaning_on(&self, id: &TargetId) -> BTreeSet<TargetId> {
+        let mut found = BTreeSet::new();
+        let mut to_see = vec![id];
+        while let Some(next) = to_see.pop() {
+            for target in self.iter().filter(|target| target.traits.depends_on.contains(next)) {
+                if target.id != *id && found.insert(target.id.clone()) {
+                    to_see.push(&target.id);
+                }
+            }
+        }
+        found
     }
 
     /// The target that a selector means for an alert with these labels.

@@ -1,16 +1,18 @@
-//! `cargo xtask bench docker|intake|reaction`: measures runbookd's speed on this machine; the method is printed with the result.
+//! `cargo xtask bench docker|intake|policy|reaction`: measures runbookd's speed on this machine; the method is printed with the
+//! result.
 //!
 //! Deliberately release builds only: a debug build's speed says nothing.
 
 mod docker;
 mod intake;
+mod policy;
 mod reaction;
 mod release;
 
 use anyhow::{Result, bail};
 
 /// The benchmarks there are, by name.
-pub const NAMES: &[&str] = &["docker", "intake", "reaction"];
+pub const NAMES: &[&str] = &["docker", "intake", "policy", "reaction"];
 
 /// Runs one benchmark by its name.
 ///
@@ -25,6 +27,9 @@ pub fn run(name: &str) -> Result<()> {
     }
     if name == "reaction" {
         return reaction::run();
+    }
+    if name == "policy" {
+        return policy::run();
     }
     bail!("there is no benchmark {name:?}; there are: {}", NAMES.join(", "))
 }

@@ -58,6 +58,17 @@ async fn postgres_sessions_are_seen_as_the_server_shows_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_seen_while_it_runs() {
+    let database = Database::plain();
+    assert_eq!(database.look(&sessions()).await.field("backup_running"), Value::Flag(false));
+    let dumping = database.client("app", "pg_dump").await;
+    assert_eq!(database.look(&sessions()).await.field("backup_running"), Value::Flag(true));
+    drop(dumping);
+    database.wait_for_sessions("application_name = 'pg_dump'", 0);
+    assert_eq!(database.look(&sessions()).await.field("backup_running"), Value::Flag(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_right_to_see_sessions_are_unknown_and_not_absent() {
     let database = Database::plain();
     let _clients = database.clients(2, "app", "backend").await;

@@ -20,7 +20,7 @@ fn seen(state: &str, failing: f64, started_at: &str) -> Findings {
     let subjects = vec![Subject { identity, words: String::new(), attributes }];
     let fields = BTreeMap::from([("failing".to_owned(), Value::Number(failing))]);
     let finding = Finding { probe: "docker.service".to_owned(), at: NOW, seen: Seen::Known { fields, subjects } };
-    Findings { looks: BTreeMap::from([("web".to_owned(), finding)]) }
+    Findings { looks: BTreeMap::from([("web".to_owned(), finding)]), ..Findings::default() }
 }
 
 /// The incident after its first try, seen once more.

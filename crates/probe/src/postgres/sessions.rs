@@ -1,5 +1,6 @@
 //! `postgres.sessions`: sessions by state, and the idle ones by name, in one statement and one row.
 //!
+//! A backup is seen by its tool's session or by the base backup that is being sent; a stream of WAL, which never ends, is none.
 //! Idle goes by `state_change`: `query_start` is when the last statement began. Only client backends count; walsenders, and so
 //! replication and base backups, have slots of their own. runbookd's own sessions count towards `total`, never as idle or active.
 
@@ -11,6 +12,7 @@ use connect::Looking;
 use runbook::condition::Value;
 use runbook::finding::{Seen, Subject};
 use runbook::identity::Identity;
+use runbook::order::BACKUPS;
 use runbook::probe::Sessions;
 use runbook::target::Target;
 use runbook::text::{humanize_duration, inert};
@@ -51,6 +53,8 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees,
        (SELECT count(*)::float8 FROM idle WHERE state <> 'idle' AND seconds >= $1) AS idle_in_transaction,
        (SELECT count(*)::float8 FROM idle) AS idle_any,
        (SELECT coalesce(bool_or(superuser), false) FROM idle WHERE seconds >= $1) AS superuser_sessions,
+       EXISTS (SELECT FROM clients, unnest($3::text[]) AS tool WHERE starts_with(lower(application), tool))
+         OR EXISTS (SELECT FROM pg_stat_progress_basebackup) AS backup_running,
        (SELECT application FROM top) AS top_application,
        (SELECT sessions FROM top) AS top_application_sessions,
        s.*
@@ -66,7 +70,7 @@ const NUMBERS: [&str; 8] =
 
 pub(crate) async fn look(looking: &Looking, target: &Target, sessions: &Sessions, within: Duration) -> Result<Seen, String> {
     let mut held = looking.postgres(&target.id, within).await.map_err(|error| error.words)?;
-    let asked = sqlx::query(SESSIONS).bind(sessions.idle_for.duration().as_secs_f64()).bind(MOST_SUBJECTS);
+    let asked = sqlx::query(SESSIONS).bind(sessions.idle_for.duration().as_secs_f64()).bind(MOST_SUBJECTS).bind(&BACKUPS[..]);
     let row = asked.fetch_one(held.ask()).await;
     let row = held.answered(row).map_err(|error| error.words)?;
     drop(held);
@@ -84,6 +88,7 @@ fn read(row: &PgRow) -> Result<Seen, sqlx::Error> {
     fields.number("used_ratio", row.try_get::<f64, _>("total")? / row.try_get::<f64, _>("max")?);
     fields.text("top_application", row.try_get("top_application")?);
     fields.flag("superuser_sessions", row.try_get("superuser_sessions")?);
+    fields.flag("backup_running", row.try_get("backup_running")?);
     Ok(fields.seen_with(subjects(row)?))
 }
 

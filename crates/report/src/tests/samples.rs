@@ -126,14 +126,14 @@ pub(super) fn sessions(at: i64, used: f64, pids: std::ops::Range<i32>, words: &s
         subjects: pids.map(|pid| session(pid, words)).collect(),
     };
     let finding = Finding { probe: "postgres.sessions".into(), at: Stamp::from_millis(NIGHT + at), seen };
-    Findings { looks: BTreeMap::from([("sessions".to_owned(), finding)]) }
+    Findings { looks: BTreeMap::from([("sessions".to_owned(), finding)]), ..Findings::default() }
 }
 
 /// A look that could not see.
 pub(super) fn unseen(at: i64, why: &str) -> Findings {
     let finding =
         Finding { probe: "postgres.sessions".into(), at: Stamp::from_millis(NIGHT + at), seen: Seen::Unknown(why.into()) };
-    Findings { looks: BTreeMap::from([("sessions".to_owned(), finding)]) }
+    Findings { looks: BTreeMap::from([("sessions".to_owned(), finding)]), ..Findings::default() }
 }
 
 pub(super) fn order(pids: std::ops::Range<i32>, at_most: u32) -> Order {
@@ -276,7 +276,7 @@ fn ledger(at: i64, broken: bool, effects: f64) -> Finding {
 }
 
 fn ledgers(at: i64, broken: bool, effects: f64) -> Findings {
-    Findings { looks: BTreeMap::from([("ledger".to_owned(), ledger(at, broken, effects))]) }
+    Findings { looks: BTreeMap::from([("ledger".to_owned(), ledger(at, broken, effects))]), ..Findings::default() }
 }
 
 impl Sample {

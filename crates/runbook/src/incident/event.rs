@@ -75,6 +75,17 @@ pub enum Waiting {
         /// Which.
         by: IncidentId,
     },
+    /// What its target rests on to be well again.
+    Cause {
+        /// What is not well, or not seen.
+        of: TargetId,
+        /// The incident that works on it, if one does.
+        by: Option<IncidentId>,
+    },
+    /// Its turn: as many are at work as may be.
+    Turn,
+    /// The end of a time at which its target is left alone.
+    Quiet,
 }
 
 /// A question to a person, bound to everything that was shown.

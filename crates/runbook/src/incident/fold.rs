@@ -54,6 +54,7 @@ impl Incident {
             skipped: BTreeSet::new(),
             grant: None,
             unseen_since: None,
+            kept_since: None,
             stopped: None,
         }
     }
@@ -130,6 +131,14 @@ impl Incident {
                 if let Waiting::Person(_) = on {
                     // A new question replaces what was agreed to before.
                     self.grant = None;
+                }
+                match on {
+                    Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet => {
+                        self.kept_since = self.kept_since.or(Some(at));
+                    }
+                    // A person's pause or question is not what kept it; anything else may come and go in between.
+                    Waiting::Pause | Waiting::Person(_) => self.kept_since = None,
+                    Waiting::Time | Waiting::Sight | Waiting::Held { .. } => {}
                 }
                 self.stage = Stage::Waiting { aim, until: *until, on: on.clone() };
                 Ok(())
@@ -324,6 +333,7 @@ impl Incident {
             verdict: None,
         });
         self.grant = None;
+        self.kept_since = None;
         self.stage = Stage::InDoubt;
         Ok(())
     }

@@ -28,7 +28,7 @@ use crate::book::{Remedy, Runbook, Step};
 use crate::finding::{Finding, Findings};
 use crate::identity::Identity;
 use crate::order::{Order, Purpose, Verdict};
-use crate::target::TargetId;
+use crate::target::{Inventory, Kind, TargetId};
 use crate::time::Stamp;
 
 /// The number of an incident, shown as `INC-42`.
@@ -152,6 +152,8 @@ pub struct Incident {
     pub grant: Option<Grant>,
     /// Since when looks could not see, without a break.
     pub unseen_since: Option<Stamp>,
+    /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work, a quiet time.
+    pub kept_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,
 }
@@ -240,6 +242,15 @@ impl Incident {
             }
         }
         touched
+    }
+
+    /// The targets beside it that are looked at in the same round: what its own rest on directly, and databases that rest on what
+    /// it would touch, whose backups are not to be cut. What it touches itself is no cause to wait for.
+    pub fn beside(&self, inventory: &Inventory) -> BTreeSet<TargetId> {
+        let touched = self.remedy_touches();
+        let needed = touched.iter().filter_map(|id| inventory.get(id)).flat_map(|target| target.traits.depends_on.clone());
+        let leaning = touched.iter().flat_map(|id| inventory.leaning_on(id)).filter(|id| id.kind == Kind::Postgres);
+        needed.chain(leaning).filter(|id| !touched.contains(id)).collect()
     }
 
     /// The latest attempt.

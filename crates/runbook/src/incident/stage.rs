@@ -119,7 +119,7 @@ impl Stage {
             Stage::Deciding { .. } => "deciding",
             Stage::Waiting { on, .. } => match on {
                 Waiting::Person(_) => "asking",
-                Waiting::Held { .. } => "held",
+                Waiting::Held { .. } | Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet => "held",
                 _ => "waiting",
             },
             Stage::InDoubt => "in_doubt",

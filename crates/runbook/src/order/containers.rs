@@ -7,7 +7,7 @@ use crate::action::{DockerAction, Patience, Restart, Scale};
 use crate::condition::Value;
 use crate::finding::{Finding, Subject};
 use crate::identity::{Identity, Selection};
-use crate::order::{Ground, NoSelection, Order, Purpose, Verdict};
+use crate::order::{Ground, Left, NoSelection, Order, Purpose, Verdict};
 use crate::target::{Place, Scope};
 
 /// What is read of a subject of `docker.service`; the probe writes exactly these attributes.
@@ -207,6 +207,21 @@ fn clones(scale: &Scale, scope: &Scope, all: &[Replica<'_>], ground: &Ground<'_>
         number,
     });
     Selection::of(named).map_err(|none| nothing(none.to_string()))
+}
+
+pub(super) fn left(action: &DockerAction, selection: &Selection, finding: &Finding) -> Option<Left> {
+    let taken_away = matches!(action, DockerAction::Restart(_) | DockerAction::RollingRestart(_) | DockerAction::Recreate(_));
+    let all = replicas(finding);
+    let count = |wanted: &dyn Fn(&Replica<'_>) -> bool| {
+        u32::try_from(all.iter().filter(|replica| wanted(replica)).count()).unwrap_or(u32::MAX)
+    };
+    let healthy = count(&|replica| replica.healthy());
+    let gone = count(&|replica| replica.healthy() && selection.contains(&replica.subject.identity));
+    (taken_away && finding.unknown().is_none()).then(|| Left {
+        replicas: count(&|_| true),
+        healthy,
+        left: healthy.saturating_sub(gone),
+    })
 }
 
 pub(super) fn stopped_by_a_person(selection: &Selection, finding: &Finding) -> Option<String> {

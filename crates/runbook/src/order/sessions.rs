@@ -7,8 +7,9 @@ use crate::finding::{Finding, Subject};
 use crate::identity::Selection;
 use crate::order::NoSelection;
 
-/// Application names of backup tools; their sessions are never ended.
-const BACKUPS: [&str; 7] = ["pg_dump", "pg_dumpall", "pg_basebackup", "pgbackrest", "barman", "wal-g", "pg_receivewal"];
+/// How the application names of backup tools begin; their sessions are never ended, and while one runs nothing under the
+/// database is restarted.
+pub const BACKUPS: [&str; 7] = ["pg_dump", "pg_dumpall", "pg_basebackup", "pgbackrest", "barman", "wal-g", "pg_receivewal"];
 
 /// The application name under which runbookd itself connects.
 pub const OWN_APPLICATION: &str = "runbookd";

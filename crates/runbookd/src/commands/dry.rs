@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::future::join_all;
 use policy::{Case, Decision, decide};
-use runbook::book::{Configuration, Runbook};
+use runbook::book::Configuration;
 use runbook::finding::{Finding, Findings};
 use runbook::incident::{Captured, Event, Gate, Incident, IncidentId, Opening, Stage, Trigger, Waiting};
 use runbook::order::Order;
+use runbook::probe::Probe;
 use runbook::target::TargetId;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +64,6 @@ pub async fn dry_run(daemon: &Daemon, run: &Run) -> Result<DryRun, CommandError>
     let Some(book) = configuration.runbooks.get(&chosen.runbook) else {
         return Err(CommandError::absent(format!("there is no runbook `{}`", chosen.runbook), "reload, or write it"));
     };
-    let findings = look(daemon, &configuration, book, &chosen.target).await;
     let opening = Opening {
         runbook: book.name.clone(),
         target: chosen.target.clone(),
@@ -71,15 +71,16 @@ pub async fn dry_run(daemon: &Daemon, run: &Run) -> Result<DryRun, CommandError>
         config: daemon.current().hash.clone(),
     };
     let incident = Incident::open(IncidentId(0), Arc::new(book.clone()), daemon.clock.now(), &opening);
+    let findings = look(daemon, &configuration, &incident).await;
     let (rungs, acts) = decide_all(daemon, &configuration, incident, &findings).await?;
     let would = rungs.last().map_or_else(|| "nothing was decided".to_owned(), |rung| rung.would.clone());
     Ok(DryRun { runbook: chosen.runbook, target: chosen.target, looks: findings.looks, rungs, would, acts })
 }
 
-async fn look(daemon: &Daemon, configuration: &Configuration, book: &Runbook, own: &TargetId) -> Findings {
+async fn look(daemon: &Daemon, configuration: &Configuration, incident: &Incident) -> Findings {
     let eyes = Eyes::of(daemon);
-    let looks = book.look.iter().map(|(name, look)| {
-        let (eyes, target) = (&eyes, look.target.as_ref().unwrap_or(own));
+    let looks = incident.runbook.look.iter().map(|(name, look)| {
+        let (eyes, target) = (&eyes, look.target.as_ref().unwrap_or(&incident.target));
         async move {
             let finding = match configuration.inventory.get(target) {
                 Some(target) => eyes.see(target, &look.probe).await,
@@ -91,7 +92,16 @@ async fn look(daemon: &Daemon, configuration: &Configuration, book: &Runbook, ow
             (name.clone(), finding)
         }
     });
-    Findings { looks: futures_util::future::join_all(looks).await.into_iter().collect() }
+    let beside = incident.beside(&configuration.inventory).into_iter().map(|id| {
+        let eyes = &eyes;
+        async move {
+            let target = configuration.inventory.get(&id)?;
+            let finding = eyes.see(target, &Probe::usual(id.kind)).await;
+            Some((id, finding))
+        }
+    });
+    let (looks, beside) = futures_util::future::join(join_all(looks), join_all(beside)).await;
+    Findings { looks: looks.into_iter().collect(), beside: beside.into_iter().flatten().collect() }
 }
 
 /// Goes down the ladder as long as rungs are skipped; what is seen stays what was seen.
@@ -110,7 +120,7 @@ async fn decide_all(
         let Stage::Deciding { aim, .. } = incident.stage else { break };
         let step = incident.step().and_then(|step| step.target.clone());
         let targets: Vec<TargetId> = std::iter::once(incident.target.clone()).chain(step).collect();
-        let past = daemon.journal.past(&incident.runbook.name, &targets, window(&incident.runbook), incident.id, now).await?;
+        let past = daemon.journal.past(&incident, &incident.runbook, configuration, now).await?;
         let pause = daemon.journal.pause_for(&incident.runbook.name, &targets, now).await?;
         let remedy = incident.remedy().map(|remedy| remedy.name.clone()).unwrap_or_default();
         let ruling = decide(&Case {
@@ -188,11 +198,4 @@ fn order_words(order: &Order, findings: &Findings, what: &str) -> (String, Vec<S
         format!("{what} {} on {}, to {} of at most {}", order.action, order.target, order.selection.count(), order.action.cap()),
         touched,
     )
-}
-
-/// The longest stretch of the past that a runbook's limits go by.
-fn window(book: &Runbook) -> Duration {
-    let rates = book.limits.rate.iter().map(|rate| rate.per.duration());
-    let recurrence = book.limits.recurrence.map(|recurrence| recurrence.within.duration());
-    rates.chain(recurrence).chain([book.limits.cooldown.duration()]).max().unwrap_or(Duration::ZERO)
 }

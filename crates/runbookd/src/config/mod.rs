@@ -70,6 +70,10 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     let found: Vec<(&Document, Found)> =
         runbook_files.iter().filter_map(|file| Some((file, lower::runbook::runbook(file, &known)?))).collect();
     twins::complain(&found);
+    let rules = match (&daemon_file, daemon.rules.take()) {
+        (Some(file), Some(written)) => lower::rules::rules(file, &written, &known),
+        _ => Default::default(),
+    };
 
     let mut places = BTreeMap::new();
     let mut sources = BTreeMap::new();
@@ -93,6 +97,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
         inventory: targets.inventory,
         intervals: daemon.intervals,
         approval_expires: daemon.approval_expires,
+        rules,
     };
     Ok(Loaded { configuration, daemon: daemon.settings, notes: complaints, places, sources })
 }

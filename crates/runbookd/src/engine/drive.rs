@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journal::{AppendError, Claim, StartRefused};
 use policy::{Case, Decision, Late, Ruling, decide};
-use runbook::book::{Configuration, Runbook};
+use runbook::book::Configuration;
 use runbook::finding::Findings;
 use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
 use runbook::order::{Order, Verdict};
@@ -31,8 +31,8 @@ impl<W: World> Engine<W> {
                 return Ok(None);
             }
             let event = match claim.incident.next() {
-                Next::Look(_) => {
-                    let findings = self.look(&claim.incident, &self.configuration()).await;
+                Next::Look(aim) => {
+                    let findings = self.look_around(&claim.incident, aim, &self.configuration()).await;
                     Event::Looked { findings }
                 }
                 Next::Decide(aim) => match self.decide(claim, aim).await? {
@@ -108,8 +108,15 @@ impl<W: World> Engine<W> {
         Ok(match on {
             // A pause or a hold ends when it ends, not by the hour: a weekend's pause is one event and not a hundred thousand.
             Waiting::Held { .. } => {
-                let past = self.journal.past(&incident.runbook.name, &targets, Duration::ZERO, incident.id, now).await?;
-                past.held_by.is_none().then(|| "the target is free".to_owned())
+                let holder = self.journal.holder_of(&targets, incident.id).await?;
+                holder.is_none().then(|| "the target is free".to_owned())
+            }
+            // The end of the cause's incident, or of another's turn, is news; otherwise it is looked at again when it is time.
+            Waiting::Cause { by: Some(by), .. } if self.journal.summary(*by).await?.is_none_or(|by| by.closed.is_some()) => {
+                Some(format!("{by} is over"))
+            }
+            Waiting::Turn if self.journal.at_work(incident.id) < self.configuration().rules.overall.at_once => {
+                Some("it is its turn".to_owned())
             }
             Waiting::Pause => {
                 let pause = self.journal.pause_for(&incident.runbook.name, &targets, now).await?;
@@ -148,7 +155,7 @@ impl<W: World> Engine<W> {
         let now = self.world.now();
         let targets = incident.remedy_touches();
         let rules = configuration.runbooks.get(&incident.runbook.name).unwrap_or(&incident.runbook);
-        let past = self.journal.past(&rules.name, &targets, longest_window(rules), incident.id, now).await?;
+        let past = self.journal.past(incident, rules, configuration, now).await?;
         let pause = self.journal.pause_for(&rules.name, &targets, now).await?;
         let ask_id = self.world.name_a_question();
         Ok(decide(&Case {
@@ -269,11 +276,3 @@ fn is_a_decision(event: &Event) -> bool {
 
 /// More changes from outside than this between two appends is a fault of its own.
 const CONFLICTS_BORNE: usize = 16;
-
-/// The longest stretch of the past that a runbook's limits go by.
-fn longest_window(rules: &Runbook) -> Duration {
-    let limits = &rules.limits;
-    let rates = limits.rate.iter().map(|rate| rate.per.duration());
-    let recurrence = limits.recurrence.map(|recurrence| recurrence.within.duration());
-    rates.chain(recurrence).chain([limits.cooldown.duration()]).max().unwrap_or(Duration::ZERO)
-}

@@ -1,10 +1,10 @@
-//! One round of looking: everything the runbook names, side by side, each with its own deadline (the world's). What cannot be
+//! One round of looking: everything the runbook names and, before an act, what its targets rest on, side by side, each with its own deadline (the world's). What cannot be
 //! looked at because the inventory no longer has it is a finding too: unknown.
 
 use futures_util::future::join_all;
 use runbook::book::Configuration;
 use runbook::finding::{Finding, Findings, Seen};
-use runbook::incident::Incident;
+use runbook::incident::{Aim, Incident};
 use runbook::probe::Probe;
 use runbook::target::TargetId;
 
@@ -18,7 +18,21 @@ impl<W: World> Engine<W> {
             let target = look.target.as_ref().unwrap_or(&incident.target);
             (name.clone(), self.look_once(configuration, target, &look.probe).await)
         });
-        Findings { looks: join_all(looks).await.into_iter().collect() }
+        Findings { looks: join_all(looks).await.into_iter().collect(), ..Findings::default() }
+    }
+
+    /// The same, and before an act also what the targets beside it are like, in the same round.
+    pub(crate) async fn look_around(&self, incident: &Incident, aim: Aim, configuration: &Configuration) -> Findings {
+        if aim != Aim::Do {
+            return self.look(incident, configuration).await;
+        }
+        let beside = incident.beside(&configuration.inventory).into_iter().map(|target| async move {
+            let finding = self.look_once(configuration, &target, &Probe::usual(target.kind)).await;
+            // They are told about, not chosen among: what they consist of is left out of the record.
+            (target, finding.without_subjects())
+        });
+        let (own, beside) = tokio::join!(self.look(incident, configuration), join_all(beside));
+        Findings { beside: beside.into_iter().collect(), ..own }
     }
 
     /// One look.

@@ -12,6 +12,7 @@ use super::{http_url, may, need, need_text, path_from, secrets};
 use crate::config::complaint::Severity;
 use crate::config::settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings};
 use crate::config::written::daemon::{WrittenAlertmanager, WrittenDaemon, WrittenRetention, WrittenSlack};
+use crate::config::written::rules::WrittenRules;
 use crate::config::yaml::{Bytes, Document, Placed, Raw, Reader};
 
 /// What the file says, as far as it could be read.
@@ -27,6 +28,8 @@ pub struct Daemon {
     pub approval_expires: Option<Span>,
     /// The web configuration file that was named, and where.
     pub web: Option<(String, Bytes)>,
+    /// The rules of the house, which name targets and so are read after them.
+    pub rules: Option<Placed<WrittenRules>>,
 }
 
 /// Reads the file.
@@ -78,6 +81,7 @@ pub fn daemon(document: &Document, base: &Path) -> Daemon {
         }
         daemon.approval_expires = Some(*span);
     }
+    daemon.rules.clone_from(&written.rules);
     if let Some(list) = may(&written.time_intervals) {
         for placed in list {
             interval(document, placed, &mut daemon.interval_names, &mut daemon.intervals);

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod ladder;
 pub mod looks;
 pub mod places;
+pub mod rules;
 pub mod runbook;
 pub mod secrets;
 pub mod targets;

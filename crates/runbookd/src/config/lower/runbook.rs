@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runbook::Span;
-use runbook::book::{Limits, Mode, ModeByTime, Rate, Recurrence, Runbook};
+use runbook::book::{Limits, Mode, ModeByTime, Recurrence, Runbook};
 use runbook::matcher::{Matcher, Matchers};
 use runbook::target::{Kind as TargetKind, TargetId, TargetSelector};
 use runbook::text::inert;
@@ -12,6 +12,7 @@ use runbook::text::inert;
 use super::conditions::condition;
 use super::ladder::Ground;
 use super::looks::{Looks, looks};
+use super::rules::rate;
 use super::targets::Targets;
 use super::{may, need, need_text};
 use crate::config::complaint::Severity;
@@ -240,24 +241,7 @@ fn limits(document: &Document, placed: Option<&Placed<WrittenLimits>>) -> Option
         return Some(Limits { cooldown: USUAL_COOLDOWN, rate: Vec::new(), recurrence: None });
     };
     let written = placed.get()?;
-    let mut rates = Vec::new();
-    for entry in may(&written.rate).into_iter().flatten() {
-        let Some(text) = entry.get() else { continue };
-        let rate = text.split_once('/').and_then(|(count, per)| {
-            Some(Rate { count: count.trim().parse().ok().filter(|count| *count > 0)?, per: per.trim().parse().ok()? })
-        });
-        match rate.filter(|rate| !rate.per.duration().is_zero()) {
-            Some(rate) => rates.push(rate),
-            None => {
-                let message = format!("`{}` is no rate", inert(text, 40));
-                document.complain(
-                    entry.at(),
-                    message,
-                    "write COUNT/DURATION, for example 3/1h; `mode: observe` is how to allow none",
-                );
-            }
-        }
-    }
+    let rates = may(&written.rate).into_iter().flatten().filter_map(|entry| rate(document, entry)).collect();
     let recurrence = match &written.recurrence {
         None => None,
         Some(placed) => {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::WrittenLogin;
+use super::rules::WrittenRules;
 use crate::config::yaml::{Placed, Raw};
 
 /// The daemon's own settings. Nothing is read from the environment except what is named as `{env: NAME}`, and `${NAME}` is
@@ -33,6 +34,8 @@ pub struct WrittenDaemon {
     pub retention: Option<Placed<WrittenRetention>>,
     /// How a person is waited for.
     pub approval: Option<Placed<WrittenApproval>>,
+    /// What holds for all runbooks together, however they are written.
+    pub rules: Option<Placed<WrittenRules>>,
 }
 
 /// The endpoint for Alertmanager.

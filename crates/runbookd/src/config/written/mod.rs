@@ -3,6 +3,7 @@
 //! has those.
 
 pub mod daemon;
+pub mod rules;
 pub mod runbook;
 pub mod steps;
 pub mod targets;

@@ -72,7 +72,9 @@ fn a_restart_done_by_half_is_finished_whatever_the_alert_the_requirement_and_the
         let ruling = scene.rule();
         let Decision::Act(permit) = ruling.decision else { panic!("{:?}", ruling.gates) };
         assert!(permit.continues() && permit.reservations().is_empty(), "it was counted when it began");
-        assert!(ruling.gates.iter().any(|gate| gate.name == "failing" && gate.why.contains("shop_web_1 was stopped for a restart")));
+        assert!(
+            ruling.gates.iter().any(|gate| gate.name == "failing" && gate.why.contains("shop_web_1 was stopped for a restart"))
+        );
     }
 }
 

@@ -359,7 +359,9 @@ fn given_up(all: &[Replica<'_>], old: Option<&Replica<'_>>, finding: &Finding) -
         _ => return Verdict::NotLanded("the old container is gone, and the file does not have the new settings".to_owned()),
     }
     match all.iter().find(|replica| replica.flag("changed") && !replica.flag("clone") && replica.runs()) {
-        Some(new) => Verdict::Landed(format!("the file has the new settings and so has {}; the old container is gone", new.name())),
+        Some(new) => {
+            Verdict::Landed(format!("the file has the new settings and so has {}; the old container is gone", new.name()))
+        }
         None => Verdict::NotLanded("no container with the new settings runs".to_owned()),
     }
 }

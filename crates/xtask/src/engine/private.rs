@@ -258,6 +258,7 @@ impl Bridge {
                     continue;
                 }
             }
+            bridge.remove_networks();
             let owner = format!("runbookd {}", std::process::id());
             let address = format!("{}/24", bridge.address());
             if !ip(&["link", "set", &bridge.name(), "alias", &owner])
@@ -307,6 +308,16 @@ impl Bridge {
     fn remove(&self) {
         while self.rule("--delete") {}
         ip(&["link", "delete", &self.name()]);
+        self.remove_networks();
+    }
+
+    /// Removes the bridges of networks that were made in this place: an Engine leaves them behind when it ends, and the next one here
+    /// would find no address that is free.
+    fn remove_networks(&self) {
+        let shown = command::output(Command::new("ip").args(["-oneline", "-4", "address", "show"])).unwrap_or_default();
+        for network in networks(&shown, self.place) {
+            ip(&["link", "delete", network]);
+        }
     }
 }
 
@@ -314,6 +325,21 @@ impl Drop for Bridge {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Of what `ip -oneline -4 address show` prints, the bridges of an Engine's networks with an address of this place.
+fn networks(shown: &str, place: u8) -> Vec<&str> {
+    let of_this_place = |address: &str| {
+        let third =
+            address.strip_prefix("10.213.").and_then(|rest| rest.split('.').next()).and_then(|third| third.parse::<u8>().ok());
+        third.is_some_and(|third| third / 16 == place)
+    };
+    let words = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = words.filter_map(|words| match words.as_slice() {
+        [_, name, "inet", address, ..] if name.starts_with("br-") && of_this_place(address) => Some(*name),
+        _ => None,
+    });
+    found.collect()
 }
 
 fn ip(arguments: &[&str]) -> bool {
@@ -324,6 +350,21 @@ fn ip(arguments: &[&str]) -> bool {
 mod tests {
     use super::*;
     use crate::engine::{TINY, ensure_tiny};
+
+    #[test]
+    fn bridges_of_networks_are_known_by_the_addresses_of_their_place() {
+        let shown = "\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever
+7: rbd1    inet 10.213.16.1/24 scope global rbd1\\       valid_lft forever
+8: br-0a    inet 10.213.24.1/26 brd 10.213.24.63 scope global br-0a\\       valid_lft forever
+9: br-0b    inet 10.213.31.17/28 scope global br-0b\\       valid_lft forever
+10: br-0c    inet 10.213.40.1/26 scope global br-0c\\       valid_lft forever
+11: br-0d    inet 172.18.0.1/16 scope global br-0d\\       valid_lft forever
+";
+        assert_eq!(networks(shown, 1), ["br-0a", "br-0b"]);
+        assert_eq!(networks(shown, 2), ["br-0c"]);
+        assert_eq!(networks(shown, 0), Vec::<&str>::new());
+    }
 
     #[test]
     fn it_runs_containers_hangs_on_demand_and_survives_its_own_death() {
@@ -348,6 +389,7 @@ mod tests {
         private.process().cont().unwrap();
         ping(private.engine().socket()).unwrap();
 
+        private.engine().run(&["network", "create", "inside"]).unwrap();
         // The machine's own Engine keeps its bridge.
         let bridges = || Path::new("/sys/class/net/docker0").exists();
         let before = bridges();
@@ -355,9 +397,13 @@ mod tests {
         assert_eq!(bridges(), before, "the private Engine removed docker0");
         assert!(private.engine().run(&["ps", "--all", "--quiet"]).unwrap().len() > 5);
 
+        let place = private.bridge.place;
+        let bridges = || command::output(Command::new("ip").args(["-oneline", "-4", "address", "show"])).unwrap();
+        assert_eq!(networks(&bridges(), place).len(), 1);
         let directory = private.scratch.path().to_path_buf();
         let bridge = private.bridge.name();
         drop(private);
+        assert_eq!(networks(&bridges(), place).len(), 0, "the bridge of a network is left");
         assert!(!directory.exists());
         assert!(!Path::new("/sys/class/net").join(bridge).exists());
     }

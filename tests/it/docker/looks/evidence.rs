@@ -120,38 +120,37 @@ async fn a_piece_that_cannot_be_had_keeps_no_other_back() {
 async fn an_engine_that_does_not_answer_leaves_every_look_unknown_in_time() {
     let mut stage = Stage::new("silent");
     let id = stage.run(WAITS);
-    let proxy = EngineProxy::before(stage.engine.socket());
-    let at = stage.listed_at(proxy.address(), Some(proxy.address()), None);
-    let logs = Logs { tail: 10, since: Span::secs(60), pattern: None };
+    let (stage, at) = (&stage, |proxy: &EngineProxy| stage.listed_at(proxy.address(), Some(proxy.address()), None));
+    let at = &at;
+    // At the first call, and at the last that each makes; all at the same time, each through a proxy of its own.
     let looks = [
-        DockerProbe::Service,
-        DockerProbe::Logs(logs.clone()),
-        DockerProbe::Stats,
-        DockerProbe::Top,
-        DockerProbe::Inside(Inside::DiskFree("/".into())),
+        (DockerProbe::Service, "/json"),
+        (DockerProbe::Logs(Logs { tail: 10, since: Span::secs(60), pattern: None }), "/logs"),
+        (DockerProbe::Stats, "/stats"),
+        (DockerProbe::Top, "/top"),
+        (DockerProbe::Inside(Inside::DiskFree("/".into())), "/start"),
     ];
-    // At the first call, and at the last that each makes.
-    let late = ["/json", "/logs", "/stats", "/top", "/start"];
-    for (probe, last) in looks.iter().zip(late) {
-        for held in ["/containers/json", last] {
-            let caught = proxy.on(1, Fault::Hold, move |call| call.path.split('?').next().unwrap().ends_with(held));
-            let begun = Instant::now();
-            let finding = look(&at.1, &at.0, probe.clone()).await;
-            assert!(
-                finding.unknown().is_some_and(|why| why.contains("no answer within 4.5s")),
-                "{probe:?} at {held}: {finding:?}"
-            );
-            assert!(begun.elapsed() < super::WITHIN + Duration::from_millis(500) && caught.come());
-            proxy.let_go();
-        }
-    }
+    let held = looks.iter().flat_map(|(probe, last)| [(probe, "/containers/json"), (probe, *last)]);
+    let unanswered = held.map(|(probe, held)| async move {
+        let proxy = EngineProxy::before(stage.engine.socket());
+        let caught = proxy.on(1, Fault::Hold, move |call| call.path.split('?').next().unwrap().ends_with(held));
+        let (inventory, connections) = at(&proxy);
+        let begun = Instant::now();
+        let finding = look(&connections, &inventory, probe.clone()).await;
+        assert!(finding.unknown().is_some_and(|why| why.contains("no answer within 4.5s")), "{probe:?} at {held}: {finding:?}");
+        assert!(begun.elapsed() < super::WITHIN + Duration::from_secs(1) && caught.come());
+    });
+    futures_util::future::join_all(unanswered).await;
+
+    let proxy = EngineProxy::before(stage.engine.socket());
+    let (inventory, connections) = at(&proxy);
     let caught = proxy.on(1, Fault::CutBefore, |_| true);
-    let finding = look(&at.1, &at.0, DockerProbe::Service).await;
+    let finding = look(&connections, &inventory, DockerProbe::Service).await;
     assert!(finding.unknown().is_some() && caught.come(), "{finding:?}");
-    assert!(look(&at.1, &at.0, DockerProbe::Service).await.unknown().is_none());
+    assert!(look(&connections, &inventory, DockerProbe::Service).await.unknown().is_none());
 
     // Nobody there at all: every piece says so, and quickly.
-    let (inventory, connections) = listed(at.0.iter().filter(|target| target.id.name == "worker").cloned());
+    let (inventory, connections) = listed(inventory.iter().filter(|target| target.id.name == "worker").cloned());
     let pieces = capture(&(inventory, connections), &[container(&id)]).await;
     assert!(pieces.iter().all(|(_, piece)| piece.as_ref().is_err_and(|why| why.contains("not in the inventory"))));
 }

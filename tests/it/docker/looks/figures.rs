@@ -49,7 +49,8 @@ async fn cpu_is_a_share_of_what_a_container_may_use() {
     let id = stage.run(WAITS);
     stage.look_until(DockerProbe::Stats, |finding| finding.number("cpu_share").is_some_and(|share| share < 0.2)).await;
     stage.engine.run(&["rm", "--force", &id]).unwrap();
-    stage.run(&["--cpus", "0.2", TINY, "sh", "-c", "while :; do :; done"]);
+    // So little that even a busy machine gives it.
+    stage.run(&["--cpus", "0.05", TINY, "sh", "-c", "while :; do :; done"]);
     stage.look_until(DockerProbe::Stats, |finding| finding.number("cpu_share").is_some_and(|share| share > 0.6)).await;
 }
 

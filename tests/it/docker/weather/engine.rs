@@ -14,13 +14,14 @@ const OUT: &str = "out";
 const IN: &str = "in";
 
 async fn the_engine_dies(with_the_daemons: bool) {
-    let up = "restart: unless-stopped";
+    // An Engine that comes back asks what still runs to stop, and takes that for somebody's wish: only `always` outlives it.
+    let (unless, always) = ("restart: unless-stopped", "restart: always");
     let mut project = Project::up(
         &services([
-            (KEPT, format!("command: {SLOW}, healthcheck: {CHECK}, {up}")),
+            (KEPT, format!("command: {SLOW}, healthcheck: {CHECK}, {unless}")),
             (BARE, format!("command: {SLOW}, healthcheck: {CHECK}")),
-            (OUT, format!("command: {OBEDIENT}, {up}")),
-            (IN, format!("command: {SLOW}, {up}")),
+            (OUT, format!("command: {OBEDIENT}, {always}")),
+            (IN, format!("command: {SLOW}, {always}")),
         ]),
         &[],
         "",

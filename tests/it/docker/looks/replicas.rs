@@ -112,26 +112,3 @@ async fn a_service_without_containers_has_none_and_nothing_is_known_of_its_insid
     let missing = probe::rights(connections.looking(), &inventory, service, &start, WITHIN).await.unwrap_err();
     assert!(missing.contains("add `act`"), "{missing}");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn speed_temporary() {
-    let mut stage = Stage::new("speed");
-    for _ in 0..5 {
-        stage.run(WAITS);
-    }
-    for i in 0..195 {
-        let id = stage.engine.run(&["create", "--network", "none", xtask::engine::TINY]).unwrap();
-        let _ = i;
-        stage.ids.push(id);
-    }
-    for _ in 0..8 {
-        let (inventory, connections) = stage.listed_at(stage.engine.host(), None, None);
-        let t = std::time::Instant::now();
-        let f = super::look(&connections, &inventory, DockerProbe::Service).await;
-        let direct = t.elapsed();
-        let (inventory, connections) = stage.listed();
-        let t = std::time::Instant::now();
-        let g = super::look(&connections, &inventory, DockerProbe::Service).await;
-        eprintln!("direct {direct:?} proxy {:?} {:?} {:?}", t.elapsed(), f.number("running"), g.number("running"));
-    }
-}

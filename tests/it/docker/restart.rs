@@ -224,7 +224,7 @@ fn what_must_not_be_touched_or_cloned_is_refused_with_its_reason() {
     };
     let cloneable =
         ["port", "fixed", "privileged", "hostnet", "looping", "removed"].map(|name| target(name, "may_be_cloned: true"));
-    let targets = cloneable.concat() + &target("database", "stateful: true, may_be_cloned: true") + &target("sole", "");
+    let targets = cloneable.concat() + &target("database", "stateful: true") + &target("sole", "");
     let more = ANY
         .replace("STEP", "docker.scale: {to: 3, until: it.replicas < 1, at_most_for: 1h}")
         .replace("NAME", "More")

@@ -166,9 +166,8 @@ async fn a_reserve_is_given_up_once_the_cure_is_proved() {
     let remedies = vec![remedy("replaces", vec![step(kept), step(RehearsalAction { undo: false, ..effect("b1") })])];
     let story = story("a reserve", remedies, behaviour, &[How::Cured]);
     let (outside, ..) = super::tell(&story, &[]).await;
-    let ledger = outside.ledger.lock().unwrap();
-    assert_eq!(ledger.in_force.iter().collect::<Vec<_>>(), ["b1"], "the reserve is gone, the cure stays");
-    drop(ledger);
+    let left: Vec<String> = outside.ledger.lock().unwrap().in_force.iter().cloned().collect();
+    assert_eq!(left, ["b1"], "the reserve is gone, the cure stays");
     rehearse(story).await;
 }
 

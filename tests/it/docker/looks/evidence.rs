@@ -1,6 +1,6 @@
 //! Evidence of containers, and an Engine that does not answer: each piece by itself, each look unknown within its deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use runbook::action::{Action, DockerAction, Patience, Restart};
 use runbook::identity::{Identity, Selection};
@@ -97,7 +97,7 @@ async fn a_piece_that_cannot_be_had_keeps_no_other_back() {
     let proxy = EngineProxy::before(stage.engine.socket());
     let held = proxy.on(1, Fault::Hold, |call| call.path.contains("/stats"));
     let held_list = proxy.on(1, Fault::Hold, |call| call.path.starts_with("/containers/json"));
-    let begun = Instant::now();
+    let begun = xtask::clock::now();
     let pieces = capture(&stage.listed_at(proxy.address(), None, None), &[container(&running)]).await;
     assert!(begun.elapsed() < CAPTURE, "{:?}", begun.elapsed());
     assert!(held.come() && held_list.come());
@@ -135,7 +135,7 @@ async fn an_engine_that_does_not_answer_leaves_every_look_unknown_in_time() {
         let proxy = EngineProxy::before(stage.engine.socket());
         let caught = proxy.on(1, Fault::Hold, move |call| call.path.split('?').next().unwrap().ends_with(held));
         let (inventory, connections) = at(&proxy);
-        let begun = Instant::now();
+        let begun = xtask::clock::now();
         let finding = look(&connections, &inventory, probe.clone()).await;
         assert!(finding.unknown().is_some_and(|why| why.contains("no answer within 4.5s")), "{probe:?} at {held}: {finding:?}");
         assert!(begun.elapsed() < super::WITHIN + Duration::from_secs(1) && caught.come());

@@ -160,7 +160,7 @@ async fn an_engine_that_is_started_anew_does_not_wake_the_kept_one() {
         halt.go_on();
         life.await.unwrap();
         let (how, why) = ended(&shop.incident().await);
-        assert_eq!(how, How::Cured, "{}: {why}", shop.plan.restart);
+        assert_eq!(how, How::Cured, "{}: {why}\n{}", shop.plan.restart, shop.journal().await.1);
         shop.judge("four", shop.plan.restart).await;
     }
 }

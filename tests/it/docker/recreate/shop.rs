@@ -349,7 +349,7 @@ networks:
             networks[&inside]["IPAddress"]
                 .as_str()
                 .unwrap()
-                .ends_with(&networks[&inside]["IPAMConfig"]["IPv4Address"].as_str().unwrap()[..])
+                .ends_with(networks[&inside]["IPAMConfig"]["IPv4Address"].as_str().unwrap())
         );
         assert_eq!(self.file(), settings(workers), "{told}");
         let mut names: Vec<_> = std::fs::read_dir(self.folder.path())

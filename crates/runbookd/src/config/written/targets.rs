@@ -90,6 +90,9 @@ pub struct WrittenQueue {
     pub queue: Option<Placed<String>>,
 }
 
+/// A program and its arguments, word by word.
+pub type WrittenCommand = Vec<Placed<String>>;
+
 /// Where a Compose service is.
 #[derive(Deserialize, JsonSchema)]
 pub struct WrittenService {
@@ -107,7 +110,7 @@ pub struct WrittenService {
     pub env_file: Option<Placed<String>>,
     /// Commands that `docker.exec` may run inside, by name: argument vectors, no shell.
     #[schemars(with = "Option<BTreeMap<String, Vec<String>>>")]
-    pub commands: Option<Placed<Entries<Placed<Vec<Placed<String>>>>>>,
+    pub commands: Option<Placed<Entries<Placed<WrittenCommand>>>>,
 }
 
 /// Where a Docker Engine is.

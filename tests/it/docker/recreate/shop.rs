@@ -210,10 +210,14 @@ networks:
         all.into_iter().next().unwrap()
     }
 
-    /// Whether the container of the service's own name is healthy.
+    /// The container of the service's own name, where there is one.
+    pub fn own(&self) -> Option<Value> {
+        self.containers().into_iter().find(|container| container["Name"] == format!("/{}", self.name()))
+    }
+
+    /// Whether that runs and is healthy; one that has exited may still be called healthy.
     pub fn is_healthy(&self) -> bool {
-        let own = self.containers().into_iter().find(|container| container["Name"] == format!("/{}", self.name()));
-        own.is_some_and(|container| container["State"]["Health"]["Status"] == "healthy")
+        self.own().is_some_and(|own| own["State"]["Status"] == "running" && own["State"]["Health"]["Status"] == "healthy")
     }
 
     pub fn file(&self) -> String {

@@ -38,7 +38,7 @@ require: it.failing > 0
 remedies:
   - name: restart
     steps:
-      - docker.restart: {min_healthy: 0, stop_timeout: 5s, healthy_within: 5s}
+      - docker.restart: {min_healthy: 0, stop_timeout: 4s, healthy_within: 3s}
     verify: {until: it.healthy == 1, within: 8s, hold: 1s}
 otherwise: escalate
 "#;
@@ -189,7 +189,8 @@ impl Station {
 
     /// Waits until the journal has these words of an incident.
     fn wait_said(&self, daemon: &Daemon<'_>, number: u64, words: &str) {
-        let said = || journal(daemon, number).contains(words).then_some(());
+        // What was delivered is an incident a moment later.
+        let said = || find(daemon, number).filter(|_| journal(daemon, number).contains(words)).map(drop);
         self.wait(daemon, &format!("INC-{number} says `{words}`"), said);
     }
 

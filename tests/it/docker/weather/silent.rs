@@ -100,8 +100,8 @@ async fn a_restart_a_start_and_a_command_without_an_answer_are_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scale_out_without_an_answer_makes_one_clone_or_none() {
-    let stories = [
+async fn a_scale_out_or_in_without_an_answer_makes_one_clone_and_takes_it_away_once() {
+    let out = [
         story("create-unsent", "More", "create", Fault::Hold, "cured", 3),
         // A clone that never ran is half a clone: it is taken away, and a person decides.
         story("create-done", "More", "create", Fault::Swallow, "handed_over", 2),
@@ -110,40 +110,29 @@ async fn a_scale_out_without_an_answer_makes_one_clone_or_none() {
         story("start-unsent", "More", "start", Fault::Hold, "handed_over", 2),
         story("start-done", "More", "start", Fault::Swallow, "cured", 2),
     ];
+    let back = [
+        story("stop-unsent", "More", "stop", Fault::Hold, "cured", 3),
+        story("stop-done", "More", "stop", Fault::Swallow, "cured", 3),
+        story("remove-unsent", "More", "remove", Fault::Hold, "cured", 3),
+        story("remove-done", "More", "remove", Fault::Swallow, "cured", 2),
+    ];
+    let stories: Vec<Story> = out.into_iter().chain(back).collect();
     let all = stories.iter().map(|story| (story.service, format!("command: {OBEDIENT}")));
     let project = Project::up(&services(all), &[], "", &[]);
     let before: Vec<String> = stories.iter().map(|story| project.started_at(&container(story.service, 1))).collect();
     let events = project.events();
     tell(&project, &stories).await;
     for (story, before) in stories.iter().zip(before) {
-        let clone = container(story.service, 2);
+        let (service, clone) = (story.service, container(story.service, 2));
         let count = |what: &str| times(&events, what, &clone);
-        assert_eq!((count("create"), count("destroy")), (1, 1), "{}", story.service);
+        assert_eq!((count("create"), count("destroy")), (1, 1), "{service}");
         let ran = usize::from(story.ends == "cured");
-        assert_eq!((count("start"), count("die")), (ran, ran), "{}", story.service);
-        assert_eq!(project.started_at(&container(story.service, 1)), before, "{}: the source is left alone", story.service);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_scale_in_without_an_answer_takes_the_clone_away_once() {
-    let stories = [
-        story("stop-unsent", "More", "stop", Fault::Hold, "cured", 3),
-        story("stop-done", "More", "stop", Fault::Swallow, "cured", 3),
-        story("remove-unsent", "More", "remove", Fault::Hold, "cured", 3),
-        story("remove-done", "More", "remove", Fault::Swallow, "cured", 2),
-    ];
-    let all = stories.iter().map(|story| (story.service, format!("command: {OBEDIENT}")));
-    let project = Project::up(&services(all), &[], "", &[]);
-    let events = project.events();
-    tell(&project, &stories).await;
-    for story in &stories {
-        let clone = container(story.service, 2);
+        assert_eq!(count("start"), ran, "{service}");
         let of_clone: Vec<_> = events.so_far().into_iter().filter(|event| event.to == clone).collect();
         let told: Vec<_> = of_clone.iter().filter(|event| event.what == "kill").map(|event| event.signal.as_str()).collect();
         let ended: Vec<_> = of_clone.iter().filter(|event| event.what == "die").map(|event| event.code.as_str()).collect();
-        assert_eq!((told, ended), (vec!["15"], vec!["42"]), "{}: asked once, and never killed", story.service);
-        assert_eq!(times(&events, "destroy", &clone), 1, "{}", story.service);
+        assert_eq!((told, ended), (vec!["15"; ran], vec!["42"; ran]), "{service}: asked once, and never killed");
+        assert_eq!(project.started_at(&container(service, 1)), before, "{service}: the source is left alone");
     }
 }
 

@@ -104,21 +104,18 @@ fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
         progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
     let slow = times::unlisted(&report);
-    // The runner's own summary comes last, whatever is said about times.
-    let in_time = match slow {
-        Ok(slow) if slow.is_empty() => true,
+    // The runner's own summary comes last, whatever is said about times. A machine that is busy with other things makes tests slow,
+    // so slowness is shown and fails nothing.
+    match slow {
+        Ok(slow) if slow.is_empty() => {}
         Ok(slow) => {
             progress::show(format_args!("longer than {:.0} s, and not listed in {}:", times::LIMIT, times::LIST));
             slow.iter().for_each(|line| progress::show(format_args!("    {line}")));
-            false
         }
-        Err(error) => {
-            progress::show(format_args!("the tests' times are not known: {error:#}"));
-            !well
-        }
-    };
+        Err(error) => progress::show(format_args!("the tests' times are not known: {error:#}")),
+    }
     progress::show(summary.trim_end());
-    Ok(if well && in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The estate that tests brought up goes, and the Engine too if it was started for this.

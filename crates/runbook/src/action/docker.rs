@@ -159,7 +159,8 @@ impl DockerAction {
                 whole: true,
                 disturbs: "the service is away from the stop of the old container until the new one is well",
                 may_raise: &["BackendErrors", "LowSuccessRate", "HighResponseLatency", "WorkerDown"],
-                privilege: "the Engine's acting front: create, rename, start, stop, remove (create is root on the host);                             write access to the service's env_file",
+                privilege: "the Engine's acting front: create, rename, update, start, stop, remove (create is root on the host); write \
+                            access to the service's env_file and its folder, and the file's own user or root",
                 deadline: recreate.stop_timeout.duration() + CALLS,
                 grace: recreate.patience.longest() + GRACE,
                 back: (recreate.stop_timeout.duration() + CALLS, recreate.patience.longest() + GRACE),

@@ -89,30 +89,36 @@ async fn killed_while_the_old_one_is_put_back() {
     rehearse(not_helping(), &UNDONE, 10, 11).await;
 }
 
+/// The real daemon, killed right before the `nth` call reaches the Engine, and started again.
+async fn killed_for_real(nth: usize, how: &str, workers: &str) {
+    let shop = Shop::up(&Yard::open(), 0, Plan { healthy_within: "3s", ..Plan::default() });
+    let mut caught = shop.proxy.on(nth, Fault::Hold, Call::changes);
+    let listen = ("runbookd.yaml", "listen: 127.0.0.1:PORT\n".to_owned());
+    let home = Home::new(&[vec![listen], shop.configured()].concat());
+    let alert = delivery(&[("alertname", "Slow")], "firing", "2026-01-01T00:00:00Z");
+    let mut daemon = tokio::task::block_in_place(|| {
+        let daemon = home.start(binary(), &[]);
+        daemon.deliver(&alert).unwrap().ok().unwrap();
+        daemon
+    });
+    let call = caught.wait().await;
+    assert_eq!(last(&call.path), CURED[nth - 1]);
+    daemon.child.kill().unwrap();
+    drop(daemon);
+    let closed = tokio::task::block_in_place(|| home.start(binary(), &[]).wait_closed(Duration::from_secs(90)));
+    assert_eq!(closed["how"], how, "{}", home.log());
+    shop.judge_whole(workers, &home.log());
+    let check = home.command(binary(), &["journal", "check", "--json"]).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    assert!(!home.log().contains("hush"), "{}", home.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_real_daemon_is_killed_in_the_middle_and_its_next_life_mends_it() {
-    let yard = Yard::open();
-    // Between the rename and the create, and between the writing of the file and the removal.
-    for (number, nth, workers, how) in [(0, 3, "two-hush", "handed_over"), (1, 7, "four", "cured")] {
-        let shop = Shop::up(&yard, number, Plan { healthy_within: "3s", ..Plan::default() });
-        let mut caught = shop.proxy.on(nth, Fault::Hold, Call::changes);
-        let listen = ("runbookd.yaml", "listen: 127.0.0.1:PORT\n".to_owned());
-        let home = Home::new(&[vec![listen], shop.configured()].concat());
-        let alert = delivery(&[("alertname", "Slow")], "firing", "2026-01-01T00:00:00Z");
-        let mut daemon = tokio::task::block_in_place(|| {
-            let daemon = home.start(binary(), &[]);
-            daemon.deliver(&alert).unwrap().ok().unwrap();
-            daemon
-        });
-        let call = caught.wait().await;
-        assert_eq!(last(&call.path), CURED[nth - 1]);
-        daemon.child.kill().unwrap();
-        drop(daemon);
-        let closed = tokio::task::block_in_place(|| home.start(binary(), &[]).wait_closed(Duration::from_secs(90)));
-        assert_eq!(closed["how"], how, "{}", home.log());
-        shop.judge_whole(workers, &home.log());
-        let check = home.command(binary(), &["journal", "check", "--json"]).output().unwrap();
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
-        assert!(!home.log().contains("hush"), "{}", home.log());
-    }
+async fn the_real_daemon_is_killed_between_the_rename_and_the_create_and_its_next_life_puts_the_old_one_back() {
+    killed_for_real(3, "handed_over", "two-hush").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_daemon_is_killed_between_the_file_and_the_removal_and_its_next_life_ends_it() {
+    killed_for_real(7, "cured", "four").await;
 }

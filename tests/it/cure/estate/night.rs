@@ -96,7 +96,10 @@ impl Night {
             }
         }
         let alertmanager = self.estate.url("PORT_ALERTMANAGER").unwrap();
-        let daemon = format!("listen: 0.0.0.0:PORT\nalertmanager: [{{url: \"{alertmanager}\", receiver: runbookd}}]\n");
+        // Where a busy machine misses scrapes, alerts come and go: that is no storm.
+        let daemon = format!(
+            "listen: 0.0.0.0:PORT\nalertmanager: [{{url: \"{alertmanager}\", receiver: runbookd}}]\nrules: {{storm: {{incidents: 40, within: 5m}}}}\n"
+        );
         home.write("runbookd.yaml", &daemon);
         // The token with which this estate's Alertmanager delivers.
         std::fs::DirBuilder::new().mode(0o700).create(home.state()).unwrap();

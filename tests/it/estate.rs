@@ -7,9 +7,10 @@ mod receiver;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use xtask::clock::{now, wait_for, wall_millis};
+use xtask::clock::{now, wait_for};
 use xtask::estate::{Estate, Fault, Fire};
 
+use crate::support::watch::Watch;
 use receiver::Receiver;
 
 /// Switching a fault either way; stopping and starting a server takes longest.
@@ -21,9 +22,8 @@ const DELIVERED_WITHIN: Duration = Duration::from_secs(20);
 /// From the mend to the end of the alert.
 const RESOLVES_WITHIN: Duration = Duration::from_secs(60);
 
-/// What would show that something touched a container. Health checks are the Engine's own and are not listed.
-const TOUCHES: [&str; 12] =
-    ["create", "start", "stop", "die", "kill", "restart", "pause", "unpause", "oom", "rename", "update", "destroy"];
+/// Nothing may ever touch these two.
+const BYSTANDERS: [&str; 2] = ["nginx", "frontend"];
 
 macro_rules! alerts {
     ($($test:ident: $alert:literal,)*) => {
@@ -104,24 +104,12 @@ fn whole(estate: &Estate) {
     wait_for("every service to be healthy", RESOLVES_WITHIN, whole).unwrap();
 }
 
-/// What has happened to the bystanders since then (milliseconds), as their Engine tells it.
-fn touched(estate: &Estate, since: i64) -> String {
-    let mut words = vec!["events".to_owned(), format!("--since={}", stamp(since)), format!("--until={}", stamp(wall_millis()))];
-    words.extend(["nginx", "frontend"].map(|service| format!("--filter=container={}", estate.container(service))));
-    words.extend(TOUCHES.map(|event| format!("--filter=event={event}")));
-    estate.engine().run(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
-}
-
-fn stamp(millis: i64) -> String {
-    format!("{}.{:03}", millis / 1000, millis % 1000)
-}
-
 fn fires_is_delivered_and_resolves(alert: &str) {
     let (estate, _turn) = Estate::for_test().unwrap();
     let fault = Fault::named(alert).unwrap();
     quiet(&estate, alert);
     let receiver = Receiver::start(&estate).unwrap();
-    let since = wall_millis();
+    let watch = Watch::start(&estate);
 
     let broken = Broken::new(&estate, &fault);
     let firing = wait_for(&format!("{alert} to fire"), FIRES_WITHIN, || {
@@ -139,7 +127,7 @@ fn fires_is_delivered_and_resolves(alert: &str) {
 
     broken.mend();
     quiet(&estate, alert);
-    assert_eq!(touched(&estate, since), "", "something touched a bystander");
+    assert_eq!(watch.touches_of(&BYSTANDERS), [], "something touched a bystander");
     assert_eq!(receiver.refused(), 0, "a delivery came without the token");
 }
 
@@ -162,7 +150,7 @@ fn a_resolved_alert_is_delivered_too() {
 #[test]
 fn every_other_fault_can_be_switched_on_and_off() {
     let (estate, _turn) = Estate::for_test().unwrap();
-    let since = wall_millis();
+    let watch = Watch::start(&estate);
     let faults = Fault::all().unwrap();
     let others: Vec<&Fault> = faults.iter().filter(|fault| Fault::named(&fault.alert).unwrap().name != fault.name).collect();
     assert!(others.len() >= 9, "{others:?}");
@@ -172,7 +160,7 @@ fn every_other_fault_can_be_switched_on_and_off() {
         whole(&estate);
     }
     wait_for("a quiet estate", RESOLVES_WITHIN, || Ok(estate.alerts()?.is_empty().then_some(()))).unwrap();
-    assert_eq!(touched(&estate, since), "", "something touched a bystander");
+    assert_eq!(watch.touches_of(&BYSTANDERS), [], "something touched a bystander");
 }
 
 #[test]

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::daemon::{binary, until};
-use night::{Night, Touch, closed, closed_after, count, question, story, told};
+use crate::support::daemon::{Daemon, binary, until};
+use crate::support::watch::{Touch, Watch};
+use night::{Night, closed, closed_after, count, question, story, told};
 
 /// From a fault over the alert to the end of its incident, where a minute of samples has to pass first.
 const PATIENCE: Duration = Duration::from_secs(200);
 
-fn kept(daemon: &crate::support::daemon::Daemon<'_>, incident: &Value) -> Vec<String> {
+fn kept(daemon: &Daemon<'_>, incident: &Value) -> Vec<String> {
     let shown = daemon.get(&format!("/api/v1/incidents/{}", incident["id"]));
     let pieces = shown["evidence"].as_array().cloned().unwrap_or_default();
     pieces.iter().filter_map(|piece| piece["name"].as_str().map(str::to_owned)).collect()
@@ -35,6 +36,7 @@ fn times(touches: &[&Touch], what: &str) -> usize {
 #[test]
 fn a_backlog_is_worked_off_by_more_workers_that_go_again() {
     let night = Night::begin();
+    let watch = Watch::start(&night.estate);
     let home = night.home();
     let daemon = home.start(binary(), &[]);
     let original = night.identity("celery-worker");
@@ -51,7 +53,7 @@ fn a_backlog_is_worked_off_by_more_workers_that_go_again() {
     assert_eq!(incident["how"], "cured", "{}", told(&daemon, &home));
     assert_eq!(night.identity("celery-worker"), original, "the worker itself was left alone");
     assert!(night.queue("message_stats.ack") - finished >= 1400.0, "the tasks were done, not thrown away");
-    let touches = night.touches();
+    let touches = watch.touches();
     let clones = of(&touches, "celery-worker");
     assert_eq!(["create", "start", "die", "destroy"].map(|what| times(&clones, what)), [2, 2, 2, 2], "{clones:?}");
     let names: std::collections::BTreeSet<&str> = clones.iter().map(|touch| touch.container.as_str()).collect();
@@ -59,13 +61,14 @@ fn a_backlog_is_worked_off_by_more_workers_that_go_again() {
     // Asked to stop, and they did: a warm shutdown, with nothing in hand.
     assert!(clones.iter().all(|touch| touch.what != "kill" || touch.how == "15"), "{clones:?}");
     assert!(clones.iter().all(|touch| touch.what != "die" || touch.how == "0"), "{clones:?}");
-    night.only_touched(&["celery-worker"]);
+    night.only_touched(&watch, &["celery-worker"]);
     drop(broken);
 }
 
 #[test]
 fn a_hung_worker_is_restarted_and_a_leaking_backend_only_once() {
     let night = Night::begin();
+    let watch = Watch::start(&night.estate);
     let home = night.home();
     let daemon = home.start(binary(), &[]);
     let (worker, backend) = (night.identity("celery-worker"), night.identity("backend"));
@@ -94,20 +97,21 @@ fn a_hung_worker_is_restarted_and_a_leaking_backend_only_once() {
     assert_eq!(incident["how"], "cured", "{}", told(&daemon, &home));
     assert_ne!(night.identity("celery-worker"), worker);
     assert!(!kept(&daemon, &incident).is_empty());
-    let touches = night.touches();
+    let touches = watch.touches();
     for service in ["celery-worker", "backend"] {
         assert_eq!(times(&of(&touches, service), "start"), 1, "{touches:?}");
     }
     let finished = night.queue("message_stats.ack");
     let goes_on = || night.queue("message_stats.ack") > finished;
     until("tasks end again", Duration::from_secs(10), || goes_on().then_some(()), || told(&daemon, &home));
-    night.only_touched(&["celery-worker", "backend"]);
+    night.only_touched(&watch, &["celery-worker", "backend"]);
     drop(hung);
 }
 
 #[test]
 fn while_the_broker_is_ill_the_worker_is_left_alone_and_an_unhealthy_backend_is_cured_beside_it() {
     let night = Night::begin();
+    let watch = Watch::start(&night.estate);
     let home = night.home();
     let daemon = home.start(binary(), &[]);
     let (worker, backend) = (night.identity("celery-worker"), night.identity("backend"));
@@ -138,14 +142,15 @@ fn while_the_broker_is_ill_the_worker_is_left_alone_and_an_unhealthy_backend_is_
     let goes_on = || night.queue("message_stats.ack") > finished;
     until("tasks end again", Duration::from_secs(20), || goes_on().then_some(()), || told(&daemon, &home));
     assert_eq!(night.identity("celery-worker"), worker, "nobody touched it");
-    let touches = night.touches();
+    let touches = watch.touches();
     assert_eq!(times(&of(&touches, "backend"), "start"), 1, "{touches:?}");
-    night.only_touched(&["backend"]);
+    night.only_touched(&watch, &["backend"]);
 }
 
 #[test]
 fn a_worker_that_cannot_reach_the_broker_is_left_alone() {
     let night = Night::begin();
+    let watch = Watch::start(&night.estate);
     let worker = night.identity("celery-worker");
     let home = night.home();
     let daemon = home.start(binary(), &[]);
@@ -155,13 +160,14 @@ fn a_worker_that_cannot_reach_the_broker_is_left_alone() {
     let skipped = story(&daemon, &handed).into_iter().filter(|(kind, _)| kind == "rung_skipped");
     assert!(skipped.map(|(_, body)| body.to_string()).any(|why| why.contains("reach.ok")), "{}", told(&daemon, &home));
     assert_eq!(night.identity("celery-worker"), worker);
-    night.only_touched(&[]);
+    night.only_touched(&watch, &[]);
     drop(broken);
 }
 
 #[test]
 fn a_worker_that_somebody_stopped_is_started_only_when_a_person_agrees() {
     let night = Night::begin();
+    let watch = Watch::start(&night.estate);
     let home = night.home();
     let daemon = home.start(binary(), &[]);
     let stopped = night.breaks("worker-stopped");
@@ -181,6 +187,6 @@ fn a_worker_that_somebody_stopped_is_started_only_when_a_person_agrees() {
     assert_eq!(incident["how"], "cured", "{}", told(&daemon, &home));
     let answered = story(&daemon, &incident).into_iter().find(|(kind, _)| kind == "answered");
     assert!(answered.is_some_and(|(_, body)| body.to_string().contains("a person")), "{}", told(&daemon, &home));
-    night.only_touched(&["celery-worker"]);
+    night.only_touched(&watch, &["celery-worker"]);
     drop(stopped);
 }

@@ -4,3 +4,4 @@ pub mod daemon;
 pub mod engine_proxy;
 pub mod slack_rules;
 pub mod slack_standin;
+pub mod watch;

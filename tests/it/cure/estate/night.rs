@@ -9,37 +9,23 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask::clock::{wait_for, wall_millis};
+use xtask::clock::wait_for;
 use xtask::demo::as_in;
 use xtask::estate::{Container, Estate, Fault, Fire};
 use xtask::http::Request;
 use xtask::servers::DockerProxy;
 
 use crate::support::daemon::{Daemon, Home, until};
+use crate::support::watch::{Touch, Watch};
 
 /// What an earlier test broke is mended by then.
 const QUIET_WITHIN: Duration = Duration::from_secs(120);
-
-/// What would show that somebody touched a container. Health checks are the Engine's own.
-const TOUCHES: [&str; 12] =
-    ["create", "start", "stop", "die", "kill", "restart", "pause", "unpause", "oom", "rename", "update", "destroy"];
 
 /// The estate, for this test alone, and the proxy before its Engine.
 pub struct Night {
     pub estate: Estate,
     proxy: DockerProxy,
-    since: i64,
     _turn: std::fs::File,
-}
-
-/// Something that happened to a container, as its Engine tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touch {
-    pub service: String,
-    pub container: String,
-    pub what: String,
-    /// Of a `kill`: the signal. Of a `die`: the exit code.
-    pub how: String,
 }
 
 /// A fault that is on; mended on drop.
@@ -59,14 +45,13 @@ impl Night {
     pub fn begin() -> Self {
         let (estate, turn) = Estate::for_test().unwrap();
         let proxy = DockerProxy::start(estate.engine().socket()).unwrap();
-        let mut night = Self { estate, proxy, since: 0, _turn: turn };
+        let night = Self { estate, proxy, _turn: turn };
         wait_for("a whole and quiet estate", QUIET_WITHIN, || {
             let whole = night.estate.containers()?.iter().all(Container::is_whole);
             let empty = night.queue("messages") < 20.0 && night.queue("consumers") == 1.0;
             Ok((whole && empty && night.estate.alerts()?.is_empty()).then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", night.estate.containers(), night.estate.alerts()));
-        night.since = wall_millis();
         night
     }
 
@@ -141,31 +126,10 @@ impl Night {
         self.estate.engine().run(&["inspect", "--format", format, &self.estate.container(service)]).unwrap()
     }
 
-    /// What has happened to containers of this estate since the night began, oldest first.
-    pub fn touches(&self) -> Vec<Touch> {
-        let stamp = |millis: i64| format!("{}.{:03}", millis / 1000, millis % 1000);
-        let mut words = vec![
-            "events".to_owned(),
-            format!("--since={}", stamp(self.since)),
-            format!("--until={}", stamp(wall_millis())),
-            format!("--filter=label=com.docker.compose.project={}", self.estate.name()),
-            "--format={{json .}}".to_owned(),
-        ];
-        words.extend(TOUCHES.map(|event| format!("--filter=event={event}")));
-        let lines = self.estate.engine().run(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        let touch = |line: &str| {
-            let event: Value = serde_json::from_str(line).unwrap();
-            let attribute = |name: &str| event["Actor"]["Attributes"][name].as_str().unwrap_or_default().to_owned();
-            let what = event["Action"].as_str().unwrap().to_owned();
-            let how = attribute(if what == "kill" { "signal" } else { "exitCode" });
-            Touch { service: attribute("com.docker.compose.service"), container: attribute("name"), what, how }
-        };
-        lines.lines().filter(|line| line.contains("\"container\"")).map(touch).collect()
-    }
-
     /// Demands that nothing happened to containers of other services than these, and that the proxy let every call through.
-    pub fn only_touched(&self, services: &[&str]) {
-        let others: Vec<Touch> = self.touches().into_iter().filter(|touch| !services.contains(&touch.service.as_str())).collect();
+    pub fn only_touched(&self, watch: &Watch<'_>, services: &[&str]) {
+        let others: Vec<Touch> =
+            watch.touches().into_iter().filter(|touch| !services.contains(&touch.service.as_str())).collect();
         assert!(others.is_empty(), "somebody else was touched: {others:?}");
         // Its own start asks for `/`, which no front has.
         let log = self.proxy.log();

@@ -148,6 +148,18 @@ async fn what_cannot_be_reached_is_told_in_time() {
     let database = Database::plain();
     let alertmanager = Alertmanager::start(ROUTES).unwrap();
     let home = home(&database, &alertmanager, &slack);
+    let targets = std::fs::read_to_string(home.config().join("targets.yaml"))
+        .unwrap()
+        .replace("class: P1,", "class: P1, depends_on: [service/db],");
+    let engine = home.folder().join("no-such-socket");
+    let service = "service/db: {engine: engine/main, project: shop, class: P1, owner: dba@example.invalid}";
+    home.write(
+        "targets.yaml",
+        &format!(
+            "{targets}engine/main: {{look: 'unix://{}', class: P1, owner: dba@example.invalid}}\n{service}\n",
+            engine.display()
+        ),
+    );
     slack.rotate("xoxb-other");
     database.postgres.process().stop().unwrap();
     alertmanager.process().stop().unwrap();
@@ -159,6 +171,32 @@ async fn what_cannot_be_reached_is_told_in_time() {
         assert!(told.iter().any(|line| line.starts_with(about)), "{about} is not told: {told:?}");
     }
     assert!(found["runbooks"][0]["says"].as_str().unwrap().contains("cannot see postgres/main"), "{found:#}");
+    // Before an act, what a target rests on is looked at, and an act waits for it in vain where that cannot be seen.
+    let says = found["runbooks"][0]["says"].as_str().unwrap();
+    assert!(says.contains("service/db, which it rests on, cannot be seen"), "{says}");
     database.postgres.process().cont().unwrap();
     drop(daemon);
+}
+
+#[test]
+fn a_file_that_cannot_be_rewritten_is_told_with_its_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = folder.path().join("shop");
+    std::fs::create_dir(&mounted).unwrap();
+    let mount = |arguments: &[&str]| {
+        let status = std::process::Command::new("mount").args(arguments).arg(&mounted).status().unwrap();
+        assert!(status.success(), "mount {arguments:?}");
+    };
+    mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
+    let file = mounted.join("shop.env");
+    std::fs::write(&file, "POOL=5\n").unwrap();
+    let before = connect::env_file::rewritable(&file);
+    mount(&["-o", "remount,ro"]);
+    let after = connect::env_file::rewritable(&file);
+    let gone = connect::env_file::rewritable(&mounted.join("other.env"));
+    assert!(std::process::Command::new("umount").arg(&mounted).status().unwrap().success());
+    assert_eq!(before, Ok(()));
+    let why = after.unwrap_err();
+    assert!(why.contains("nothing may be written in") && why.contains("ReadWritePaths="), "{why}");
+    assert!(gone.unwrap_err().contains("other.env"));
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use adotenv::{Dialect, Edit, parse_with};
+use rustix::fs::{Access, AtFlags};
 
 /// No environment is longer than this.
 const LONGEST: u64 = 1 << 20;
@@ -74,6 +75,33 @@ impl EnvFile {
     pub fn with(&self, set: &BTreeMap<String, String>) -> Result<String, String> {
         with(&self.text, set).map_err(|why| format!("{}: {why}", self.path.display()))
     }
+}
+
+/// Whether this process could put a new text in the file's stead, as far as the disk tells without trying. Blocks for as long as the
+/// disk does.
+///
+/// # Errors
+/// What is in the way and how to mend it, for people, to be read after the file's name or what it is for.
+pub fn rewritable(path: &Path) -> Result<(), String> {
+    let file = EnvFile::read(path)?;
+    let folder = file.path().parent().unwrap_or(Path::new("/"));
+    rustix::fs::accessat(rustix::fs::CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
+        format!(
+            "cannot be rewritten: nothing may be written in {} ({error}); give runbookd's user that right, and under systemd \
+             name the folder in ReadWritePaths=",
+            folder.display()
+        )
+    })?;
+    let own = rustix::process::geteuid();
+    if !own.is_root() && own.as_raw() != file.meta().uid() {
+        return Err(format!(
+            "cannot be rewritten: {} belongs to user {}, and a new file would belong to {}; run runbookd as that user",
+            file.path().display(),
+            file.meta().uid(),
+            own.as_raw()
+        ));
+    }
+    Ok(())
 }
 
 /// Where a text file really is, what the disk says of it, and its text. At most a megabyte; a link is followed. Blocks for as long as

@@ -32,7 +32,10 @@ pub(crate) async fn rights(
             let file = scope.env_file.as_ref();
             let file =
                 file.ok_or_else(|| format!("{} has no `env_file`, so nothing in its environment is changed", target.id))?;
-            tokio::fs::File::open(file).await.map_err(|error| format!("{file} of {} cannot be read: {error}", target.id))?;
+            let at = file.clone();
+            let rewritable = tokio::task::spawn_blocking(move || connect::env_file::rewritable(at.as_ref())).await;
+            let rewritable = rewritable.unwrap_or_else(|_| Err(format!("whether {file} can be rewritten cannot be told")));
+            rewritable.map_err(|why| format!("the `env_file` of {} {why}", target.id))?;
         }
         _ => {}
     }

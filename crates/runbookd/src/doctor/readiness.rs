@@ -1,10 +1,12 @@
 //! Whether each runbook could act now: its target is in the inventory, has a login for acting, and the action has its rights
 //! there; its looks see; its mode lets it. Deliberately not whether it is needed: most nights it is not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use runbook::book::{Mode, Runbook};
+use runbook::book::{Mode, Remedy, Runbook};
+use runbook::probe::Probe;
 use runbook::target::{Target, TargetId, TargetSelector};
 
 use super::Readiness;
@@ -68,6 +70,18 @@ fn targets_of(current: &Current, book: &Runbook, reasons: &mut Vec<String>) -> V
     }
 }
 
+/// What is looked at before anything is done to what a remedy touches.
+fn rests_on(current: &Current, book: &Runbook, own: &TargetId) -> BTreeSet<TargetId> {
+    let inventory = &current.configuration.inventory;
+    let of_remedy = |remedy: &Remedy| {
+        let steps = remedy.steps.iter().filter_map(|step| step.target.clone());
+        let touched: BTreeSet<TargetId> = steps.chain([own.clone()]).collect();
+        let needed = touched.iter().filter_map(|id| inventory.get(id)).flat_map(|target| target.traits.depends_on.clone());
+        needed.filter(|id| !touched.contains(id)).collect::<Vec<_>>()
+    };
+    book.remedies.iter().flat_map(of_remedy).collect()
+}
+
 async fn in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &TargetId) -> Vec<String> {
     let mut reasons = Vec::new();
     let inventory = &current.configuration.inventory;
@@ -81,6 +95,12 @@ async fn in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &Ta
         };
         if let Some(why) = eyes.see(target, &look.probe).await.unknown() {
             reasons.push(format!("its look `{name}` cannot see {id}: {why}"));
+        }
+    }
+    for needed in rests_on(current, book, own) {
+        let Some(target) = inventory.get(&needed) else { continue };
+        if let Some(why) = eyes.see(target, &Probe::usual(needed.kind)).await.unknown() {
+            reasons.push(format!("{needed}, which it rests on, cannot be seen, and nothing is done then: {why}"));
         }
     }
     for step in book.remedies.iter().flat_map(|remedy| &remedy.steps) {

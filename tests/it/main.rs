@@ -25,3 +25,4 @@ mod store;
 mod support;
 mod terminate;
 mod tidy;
+mod writing;

@@ -18,6 +18,7 @@ mod examined;
 mod intake;
 mod kill;
 mod looks;
+mod paging;
 mod reconcile;
 mod rules;
 mod slack;

@@ -1,8 +1,9 @@
-//! One HTTP client for all looks: no redirects, no proxies, bounded in time and size.
+//! One HTTP client for all looks, and one for the few words that neighbours are told: no redirects, no proxies, bounded in time
+//! and size.
 //!
 //! Why no redirects and proxies: what is looked at is what the inventory names, nothing else. The client is built at its first
 //! use. On a machine without CA certificates plain HTTP still works, and HTTPS says what is missing.
-//! Deliberately only GET: looking changes nothing.
+//! Deliberately only GET for looks, which change nothing; [`Telling`] is a type of its own, and no look is ever handed one.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -86,11 +87,27 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn get_url(&self, url: reqwest::Url, proof: Proof<'_>, most_bytes: usize, within: Duration) -> Result<Answer> {
+        self.exchange(url, None, proof, most_bytes, within).await
+    }
+
+    /// One exchange: GET without a body, POST with one.
+    async fn exchange(
+        &self,
+        url: reqwest::Url,
+        body: Option<String>,
+        proof: Proof<'_>,
+        most_bytes: usize,
+        within: Duration,
+    ) -> Result<Answer> {
         let built = self.built.get_or_init(build).as_ref().map_err(|why| anyhow!(why.clone()))?;
         if let (Some(why), "https") = (&built.without_https, url.scheme()) {
             return Err(anyhow!(why.clone()));
         }
-        let request = built.client.get(url).timeout(within);
+        let request = match body {
+            None => built.client.get(url),
+            Some(body) => built.client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
+        };
+        let request = request.timeout(within);
         let request = match proof {
             Proof::None => request,
             Proof::Basic(login) => {
@@ -114,6 +131,40 @@ impl Client {
             }
         }
         Ok(Answer { status: answer.status().as_u16(), body, cut })
+    }
+}
+
+/// The client for what neighbours are told. Clones share it.
+#[derive(Clone, Default)]
+pub struct Telling(Client);
+
+impl Telling {
+    /// A client that is built at its first use.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// POSTs JSON, once.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post(
+        &self,
+        url: reqwest::Url,
+        body: &serde_json::Value,
+        proof: Proof<'_>,
+        most_bytes: usize,
+        within: Duration,
+    ) -> Result<Answer> {
+        self.0.exchange(url, Some(body.to_string()), proof, most_bytes, within).await
+    }
+
+    /// GETs, once: where being asked is all that is to be told.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get(&self, url: reqwest::Url, most_bytes: usize, within: Duration) -> Result<Answer> {
+        self.0.exchange(url, None, Proof::None, most_bytes, within).await
     }
 }
 

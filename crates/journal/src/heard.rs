@@ -9,15 +9,16 @@ use std::time::Duration;
 use anyhow::Context;
 use runbook::alert::{Alert, AlertStatus};
 use runbook::incident::{Event, Incident, IncidentId, Opening, Trigger};
-use runbook::target::TargetId;
+use runbook::target::{Class, TargetId};
 use runbook::time::Stamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use crate::append::write_event;
 use crate::codec;
+use crate::given_up::GIVEN_UP;
 use crate::open::Journal;
-use crate::outbox::has_news;
+use crate::outbox::{has_news, is_urgent};
 
 /// The runbook and target that routing chose.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +51,8 @@ pub struct HeardOutcome {
     pub unmatched: u64,
     /// Resolved alerts that no open incident has: a resolved alert never starts anything.
     pub resolved_unknown: u64,
+    /// An alert of an incident that was given up is over: nobody need be called for it any more.
+    called_off: bool,
     /// The openings, for the counters.
     counted: Vec<(IncidentId, Chosen)>,
     /// Incidents that were folded on the way, as they are now: a storm on one incident folds it once.
@@ -113,7 +116,7 @@ impl Journal {
         });
         drop(writer);
         // What was only counted is no news for the engine.
-        if !outcome.opened.is_empty() || outcome.joined > 0 {
+        if !outcome.opened.is_empty() || outcome.joined > 0 || outcome.called_off {
             self.tell_changed();
         }
         Ok(outcome)
@@ -194,7 +197,10 @@ impl Journal {
         .fetch_optional(&mut *connection)
         .await?;
         let Some(row) = row else {
-            outcome.resolved_unknown += 1;
+            match call_off(connection, alert).await? {
+                true => (outcome.called_off, outcome.resent) = (true, outcome.resent + 1),
+                false => outcome.resolved_unknown += 1,
+            }
             return Ok(());
         };
         let (id, status, starts_at): (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -289,6 +295,11 @@ impl Journal {
             .await
             .context("writing an opening")?;
         has_news(connection, id, incident.seq, at).await?;
+        let configuration = self.configuration(config).await?;
+        let class = configuration.inventory.get(&chosen.target).map(|target| target.traits.class);
+        if matches!(class, Some(Class::P1 | Class::P2)) {
+            is_urgent(connection, id).await?;
+        }
         Ok(id)
     }
 }
@@ -322,6 +333,21 @@ async fn already_answered(connection: &mut SqliteConnection, alert: &Alert, at: 
     let news = if how == "subsided" { OVER_AND_BACK } else { SAME_NEWS };
     let just_closed = at.since(Stamp::from_millis(closed)) < news;
     Ok((a_person_has_it || just_closed).then_some(IncidentId(id as u64)))
+}
+
+/// Notes that an alert of an incident that was given up is over; whether there was one. The end of an earlier episode says nothing.
+pub(crate) async fn call_off(connection: &mut SqliteConnection, alert: &Alert) -> anyhow::Result<bool> {
+    let sql = format!(
+        "UPDATE alerts SET status = 'resolved' WHERE fingerprint = $1 AND starts_at <= $2 AND status = 'firing' \
+         AND incident IN (SELECT id FROM incidents WHERE how IN {GIVEN_UP})"
+    );
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(alert.fingerprint.to_string())
+        .bind(alert.starts_at.millis())
+        .execute(connection)
+        .await
+        .context("noting that an alert is over")?;
+    Ok(done.rows_affected() > 0)
 }
 
 async fn count_resend(connection: &mut SqliteConnection, id: IncidentId) -> anyhow::Result<()> {

@@ -37,18 +37,30 @@ pub(crate) async fn has_news(connection: &mut SqliteConnection, incident: Incide
     Ok(())
 }
 
+/// What an incident has to say comes before what others have to say, from its opening on; within that transaction.
+pub(crate) async fn is_urgent(connection: &mut SqliteConnection, incident: IncidentId) -> anyhow::Result<()> {
+    sqlx::query("UPDATE outbox SET urgent = 1 WHERE incident = $1")
+        .bind(incident.0 as i64)
+        .execute(connection)
+        .await
+        .context("writing the outbox")?;
+    Ok(())
+}
+
 impl Journal {
-    /// Incidents that have something to say by now, those that are due the longest first.
+    /// Incidents that have something to say by now: the urgent ones first, then those that are due the longest. A channel has a
+    /// pace, and in a storm what burns must not wait behind what smoulders.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn to_tell(&self, now: Stamp, most: u32) -> anyhow::Result<Vec<ToTell>> {
-        let rows =
-            sqlx::query("SELECT incident, seq, tries FROM outbox WHERE told < seq AND due <= $1 ORDER BY due, incident LIMIT $2")
-                .bind(now.millis())
-                .bind(i64::from(most))
-                .fetch_all(&self.inner.readers)
-                .await?;
+        let rows = sqlx::query(
+            "SELECT incident, seq, tries FROM outbox WHERE told < seq AND due <= $1 ORDER BY urgent DESC, due, incident LIMIT $2",
+        )
+        .bind(now.millis())
+        .bind(i64::from(most))
+        .fetch_all(&self.inner.readers)
+        .await?;
         rows.iter()
             .map(|row| {
                 Ok(ToTell {

@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 2] = [
+pub(crate) const MIGRATIONS: [&str; 3] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -130,5 +130,10 @@ CREATE INDEX attempts_of_runbook ON attempts(runbook, at) WHERE purpose = 'do';
 CREATE INDEX attempts_overall ON attempts(at, cost) WHERE purpose = 'do';
 CREATE INDEX incidents_opened ON incidents(opened);
 CREATE INDEX events_not_verified ON events(at) WHERE kind = 'not_verified';
+",
+    r"
+-- What is urgent is told first; and what runbookd gave up is asked for once a minute.
+ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX incidents_given_up ON incidents(closed) WHERE how IN ('handed_over', 'stuck', 'denied');
 ",
 ];

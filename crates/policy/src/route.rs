@@ -1,7 +1,7 @@
 //! From labels to a runbook and a target. Pure, so that `check`, `fire --dry-run` and the night itself agree. Deliberately
 //! decides nothing else: whether to act comes later, after a look.
 
-use runbook::alert::Labels;
+use runbook::alert::{Labels, NOT_FOR_US};
 use runbook::book::{Configuration, Runbook};
 use runbook::target::TargetId;
 
@@ -15,7 +15,7 @@ pub struct Routing<'a> {
 }
 
 /// Finds the runbook for these labels: of those that match and whose target is found, the highest priority; of equal ones
-/// the first by name.
+/// the first by name. What is said about runbookd itself is for people, whatever matches it and however it came here.
 pub fn route<'a>(configuration: &'a Configuration, labels: &Labels) -> Routing<'a> {
     let mut matching: Vec<&Runbook> = configuration
         .runbooks
@@ -24,7 +24,15 @@ pub fn route<'a>(configuration: &'a Configuration, labels: &Labels) -> Routing<'
         .collect();
     matching.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
     let mut routing = Routing { chosen: None, refused: Vec::new() };
+    let (label, never) = NOT_FOR_US;
+    let is_about_us = labels.get(label).is_some_and(|value| value == never);
     for runbook in matching {
+        if is_about_us {
+            routing
+                .refused
+                .push((&runbook.name, format!("its label {label}=\"{never}\" says that it is about runbookd, and for people")));
+            continue;
+        }
         match (&routing.chosen, configuration.inventory.resolve(&runbook.target, labels)) {
             (Some((winner, _)), _) => {
                 let why = format!("{} has priority {} and comes first", winner.name, winner.priority);

@@ -354,3 +354,14 @@ proptest! {
         prop_assert!(before || !after);
     }
 }
+
+#[test]
+fn what_is_said_about_runbookd_starts_nothing_however_broadly_a_runbook_matches() {
+    let matches = Some(runbook::matcher::Matchers::parse(["severity=\"critical\""]).unwrap());
+    let configuration = configuration(Runbook { matches, ..runbook(Mode::Auto) });
+    let mut labels = Labels::from([("severity".to_owned(), "critical".to_owned())]);
+    assert!(route(&configuration, &labels).chosen.is_some(), "the label alone keeps it away");
+    labels.insert("runbookd".to_owned(), "never".to_owned());
+    let routing = route(&configuration, &labels);
+    assert!(routing.chosen.is_none() && routing.refused[0].1.contains("for people"), "{routing:?}");
+}

@@ -13,6 +13,9 @@ use crate::time::Stamp;
 /// Labels or annotations: names to values, ordered by bytes as Go orders them.
 pub type Labels = BTreeMap<String, String>;
 
+/// The label, and its value, of what is said about runbookd itself: for people, and never for a runbook.
+pub const NOT_FOR_US: (&str, &str) = ("runbookd", "never");
+
 /// Alertmanager's identity of a label set: FNV-1a 64 over the sorted labels, each `name 0xFF value 0xFF`
 /// (prometheus/common, model/signature.go). Annotations are not part of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

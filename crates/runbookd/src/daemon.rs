@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect::Connections;
+use connect::http::Telling;
 use journal::Journal;
 use runbook::book::Configuration;
 use tokio::sync::{Notify, watch};
@@ -39,6 +40,8 @@ pub struct Daemon {
     pub clock: Arc<Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Tells neighbours a few words over HTTP.
+    pub telling: Telling,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
     /// Told when Alertmanager should be asked soon what still fires.
@@ -77,6 +80,7 @@ impl Daemon {
             journal,
             clock,
             metrics,
+            telling: Telling::new(),
             stop: CancellationToken::new(),
             reconcile_soon: Notify::new(),
             directory: directory.to_owned(),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
+pub mod giving_up;
 pub mod housekeeping;
 pub mod http;
 pub mod killpoint;

@@ -141,6 +141,8 @@ pub struct Metrics {
     doctor_problems: Gauge,
     configuration: Family<ByHash, Gauge>,
     alertmanagers: Family<ByAlertmanager, Gauge>,
+    given_up: Gauge,
+    calls: Family<ByAlertmanager, Gauge>,
     reload_succeeded: Gauge,
     reload_at: FloatGauge,
     connections: Gauge,
@@ -212,6 +214,13 @@ impl Metrics {
                 to,
                 "alertmanager_reachable",
                 "1 while an Alertmanager says what still fires",
+                Family::default(),
+            ),
+            given_up: named(to, "given_up", "Incidents that were given up and that people are called for", Gauge::default()),
+            calls: named(
+                to,
+                "alertmanager_takes_calls",
+                "1 while an Alertmanager takes the alerts about what was given up; there once something was",
                 Family::default(),
             ),
             reload_succeeded: named(
@@ -340,6 +349,7 @@ impl Metrics {
             self.reload_at.set(seconds(now));
             // An Alertmanager that has left the configuration leaves no series behind.
             self.alertmanagers.clear();
+            self.calls.clear();
             self.configuration.clear();
             self.configuration.get_or_create(&ByHash { hash: hash.to_owned() }).set(1);
         }
@@ -348,6 +358,12 @@ impl Metrics {
     /// An Alertmanager of the configuration was asked what still fires: whether it said.
     pub fn alertmanager(&self, url: &str, reachable: bool) {
         self.alertmanagers.get_or_create(&ByAlertmanager { alertmanager: url.to_owned() }).set(i64::from(reachable));
+    }
+
+    /// So many incidents were given up and people are called for them; whether this Alertmanager took the call.
+    pub fn called(&self, url: &str, given_up: usize, taken: bool) {
+        self.given_up.set(small(given_up as u64));
+        self.calls.get_or_create(&ByAlertmanager { alertmanager: url.to_owned() }).set(i64::from(taken));
     }
 
     /// A connection was opened; it counts until the guard is dropped.

@@ -15,6 +15,7 @@ use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::incident::{Event, Incident, IncidentId, Trigger};
 use tokio::time::Instant;
 
+pub(crate) use ask::proof;
 pub use ask::{Neighbour, neighbour};
 pub use plan::{Known, Plan, Said, Stop, plan};
 
@@ -81,7 +82,11 @@ pub async fn round(daemon: &Daemon, memory: &mut Memory) -> anyhow::Result<Plan>
         .await?
         .into_iter()
         .filter_map(|(incident, fingerprint, _)| Some(Known { incident, fingerprint: fingerprint.parse().ok()? }));
-    let known: Vec<Known> = known.collect();
+    let mut known: Vec<Known> = known.collect();
+    // People are called for what was given up, until its alerts are over; whether they are is asked in the same breath.
+    let since = daemon.clock.now().minus(crate::giving_up::FOR_AT_MOST);
+    let given_up = daemon.journal.given_up_alerts(since).await?.into_iter();
+    known.extend(given_up.filter_map(|(incident, fingerprint)| Some(Known { incident, fingerprint: fingerprint.parse().ok()? })));
     let said = ask::all(&current, daemon.clock.now()).await;
     for one in &said {
         tell_reachable(daemon, memory, one);
@@ -140,6 +145,10 @@ async fn over(daemon: &Daemon, plan: &Plan) -> anyhow::Result<Vec<Heard>> {
     let mut heard = Vec::new();
     for known in &plan.over {
         let Some(incident) = load(daemon, known.incident).await else { continue };
+        if incident.is_closed() {
+            daemon.journal.call_off(known.incident, known.fingerprint).await?;
+            continue;
+        }
         let by_hand = matches!(&incident.trigger, Trigger::Alert(alert) if alert.fingerprint == known.fingerprint && alert.generator_url.starts_with(BY_HAND));
         if by_hand || !incident.attempts.is_empty() {
             continue;

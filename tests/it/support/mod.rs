@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod engine_proxy;
+pub mod people;
 pub mod slack_rules;
 pub mod slack_standin;
 pub mod watch;

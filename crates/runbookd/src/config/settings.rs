@@ -37,6 +37,8 @@ pub struct AlertmanagerSettings {
     pub token: Option<SecretRef>,
     /// A login.
     pub basic: Option<Login>,
+    /// It is sent an alert for each incident that was given up.
+    pub calls_people: bool,
 }
 
 /// Where people are told.

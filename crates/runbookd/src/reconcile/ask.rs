@@ -149,6 +149,15 @@ fn json(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| inert(&format!("the answer is no JSON: {error}"), 300))
 }
 
+/// How an Alertmanager is shown who asks.
+pub(crate) fn proof(settings: &AlertmanagerSettings) -> Proof<'_> {
+    match (&settings.token, &settings.basic) {
+        (Some(token), _) => Proof::Bearer(token),
+        (None, Some(login)) => Proof::Basic(login),
+        (None, None) => Proof::None,
+    }
+}
+
 async fn get(
     http: &Client,
     settings: &AlertmanagerSettings,
@@ -162,12 +171,7 @@ async fn get(
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let proof = match (&settings.token, &settings.basic) {
-        (Some(token), _) => Proof::Bearer(token),
-        (None, Some(login)) => Proof::Basic(login),
-        (None, None) => Proof::None,
-    };
-    let answer = http.get_url(url, proof, most, WITHIN).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
+    let answer = http.get_url(url, proof(settings), most, WITHIN).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
     match answer.status {
         200 if answer.cut => Err(format!("its answer is longer than {most} bytes")),
         200 => Ok(answer.body),

@@ -7,7 +7,7 @@ use runbook::book::Runbook;
 use runbook::matcher::{Matcher, Op};
 use serde::Deserialize;
 
-use super::rules::{ABOUT_US, Rule};
+use super::rules::{ABOUT_US, Rule, our_own};
 use super::{Certainty, paging};
 use crate::config::Loaded;
 use crate::config::complaint::Severity;
@@ -154,6 +154,12 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>], about_
         routes.people_for(route, USUAL, true, rule, &mut people);
     }
     paging::complain(loaded, document, &people);
+    if loaded.daemon.alertmanagers.iter().any(|alertmanager| alertmanager.calls_people) {
+        let ours = our_own(document, route.at());
+        let mut people = Vec::new();
+        routes.people_for(route, USUAL, true, &ours, &mut people);
+        paging::complain_of_ours(document, &ours, &people, routes.reaches(route, &ours, true).0 != Certainty::No);
+    }
     ours_wait.into_iter().map(|waits| waits.hold.max(waits.interval)).max()
 }
 

@@ -12,7 +12,7 @@ use super::carries::labels_left;
 use crate::config::yaml::{Bytes, Document, Entries, Placed, Reader};
 
 /// The label by which a rule says what it is to runbookd.
-pub const ABOUT_US: &str = "runbookd";
+pub const ABOUT_US: &str = runbook::alert::NOT_FOR_US.0;
 
 #[derive(Deserialize)]
 struct WrittenRules {
@@ -76,6 +76,17 @@ pub fn rules(document: &Document) -> Vec<Rule<'_>> {
         document.complain(first, "there is no alerting rule in this file", "name a rule file of Prometheus, with `groups:`");
     }
     all
+}
+
+/// The alert that runbookd raises itself when it gives up, as if a rule fired it; complaints about it go to `at`.
+pub fn our_own(document: &Document, at: Bytes) -> Rule<'_> {
+    let (label, never) = runbook::alert::NOT_FOR_US;
+    let name = crate::giving_up::ALERT.to_owned();
+    let fixed = [("alertname", name.as_str()), (label, never), ("job", "runbookd")];
+    let mut labels: BTreeMap<String, Option<String>> =
+        fixed.into_iter().map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).collect();
+    labels.extend(["severity", "instance", "incident", "runbook", "target", "class"].map(|name| (name.to_owned(), None)));
+    Rule { document, at, name, labels, pending: Span::secs(0), left: Some(BTreeSet::new()) }
 }
 
 impl Rule<'_> {

@@ -135,7 +135,13 @@ fn alertmanagers(document: &Document, base: &Path, list: &[Placed<WrittenAlertma
             let message = format!("the Alertmanager {} is here a second time", inert(&url, 80));
             document.complain(written.url.at(), message, "remove one of the two");
         }
-        all.push(AlertmanagerSettings { url, receiver: receiver.to_owned(), token: token.flatten(), basic: basic.flatten() });
+        all.push(AlertmanagerSettings {
+            url,
+            receiver: receiver.to_owned(),
+            token: token.flatten(),
+            basic: basic.flatten(),
+            calls_people: may(&written.raise) != Some(&false),
+        });
     }
     all
 }

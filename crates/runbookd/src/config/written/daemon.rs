@@ -59,6 +59,8 @@ pub struct WrittenAlertmanager {
     pub token: Option<Placed<Raw>>,
     /// A login, where it wants one.
     pub basic: Option<Placed<WrittenLogin>>,
+    /// Whether it is sent the alert `RunbookdGaveUp` for each incident that a person has to go on with: true where nothing is said.
+    pub raise: Option<Placed<bool>>,
 }
 
 /// Where people are told.

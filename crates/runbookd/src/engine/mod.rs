@@ -7,9 +7,11 @@ mod looks;
 mod verify;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use journal::{Claimed, Journal};
 use runbook::book::Configuration;
 use runbook::finding::Finding;
@@ -145,7 +147,9 @@ impl<W: World> Engine<W> {
     /// Works on one claim to its end or its next wait, and gives it back.
     async fn work(&self, mut claim: journal::Claim, stop: &CancellationToken) {
         let id = claim.incident.id;
-        let due = match self.drive(&mut claim, stop).await {
+        // A panic is a fault of ours like any other: told, tried again later and later, and no other incident waits for it.
+        let driven = AssertUnwindSafe(self.drive(&mut claim, stop)).catch_unwind().await;
+        let due = match driven.unwrap_or_else(|_| Err(anyhow::anyhow!("runbookd panicked; the log has the place"))) {
             Ok(due) => {
                 self.forget_failures(id);
                 due

@@ -11,7 +11,7 @@ use runbook::target::{Place, Scope, Target, TargetId};
 use runbook::text::inert;
 
 use super::ladder::Ground;
-use super::{may, need};
+use super::need;
 use crate::config::written::steps::{WrittenExec, WrittenRecreate, WrittenRestart, WrittenScale, WrittenStart};
 use crate::config::yaml::{Bytes, Placed};
 
@@ -20,15 +20,29 @@ const USUAL_STOP: Span = Span::secs(10);
 /// How long a clone has to finish its tasks, where nothing is said.
 const USUAL_WARM_STOP: Span = Span::secs(300);
 
-fn patience(healthy_within: &Option<Placed<Span>>, steady_for: &Option<Placed<Span>>) -> Patience {
-    let usual = Patience::default();
-    Patience {
-        healthy_within: may(healthy_within).copied().unwrap_or(usual.healthy_within),
-        steady_for: may(steady_for).copied().unwrap_or(usual.steady_for),
-    }
-}
+/// Nothing on a container is waited for longer than this: until then nobody would be told.
+const LONGEST: Span = Span::secs(3_600);
 
 impl Ground<'_> {
+    /// A time to wait that lies within bounds; complains where it does not.
+    fn wait(&self, key: &str, written: &Option<Placed<Span>>, usual: Span) -> Span {
+        let Some(placed) = written else { return usual };
+        let Some(span) = placed.get().copied() else { return usual };
+        if span.duration().is_zero() || span.duration() > LONGEST.duration() {
+            let message = format!("`{key}: {span}` is no time to wait for a container");
+            self.document.complain(placed.at(), message, format!("write more than nothing and at most {LONGEST}"));
+        }
+        span
+    }
+
+    fn patience(&self, healthy_within: &Option<Placed<Span>>, steady_for: &Option<Placed<Span>>) -> Patience {
+        let usual = Patience::default();
+        Patience {
+            healthy_within: self.wait("healthy_within", healthy_within, usual.healthy_within),
+            steady_for: self.wait("steady_for", steady_for, usual.steady_for),
+        }
+    }
+
     /// The target and its scope, where the step is on a service of the inventory.
     fn scope_of(&self, on: Option<&TargetId>) -> Option<(&Target, &Scope)> {
         let target = self.targets.inventory.get(on?)?;
@@ -42,8 +56,8 @@ impl Ground<'_> {
         let min_healthy = *need(self.document, at, &written.min_healthy, "min_healthy")?;
         Some(Restart {
             min_healthy,
-            stop_timeout: may(&written.stop_timeout).copied().unwrap_or(USUAL_STOP),
-            patience: patience(&written.healthy_within, &written.steady_for),
+            stop_timeout: self.wait("stop_timeout", &written.stop_timeout, USUAL_STOP),
+            patience: self.patience(&written.healthy_within, &written.steady_for),
         })
     }
 
@@ -95,8 +109,8 @@ impl Ground<'_> {
         }
         Some(Scale {
             to,
-            stop_timeout: may(&written.stop_timeout).copied().unwrap_or(USUAL_WARM_STOP),
-            patience: patience(&written.healthy_within, &written.steady_for),
+            stop_timeout: self.wait("stop_timeout", &written.stop_timeout, USUAL_WARM_STOP),
+            patience: self.patience(&written.healthy_within, &written.steady_for),
         })
     }
 
@@ -136,13 +150,13 @@ impl Ground<'_> {
         }
         Some(Recreate {
             set,
-            stop_timeout: may(&written.stop_timeout).copied().unwrap_or(USUAL_STOP),
-            patience: patience(&written.healthy_within, &written.steady_for),
+            stop_timeout: self.wait("stop_timeout", &written.stop_timeout, USUAL_STOP),
+            patience: self.patience(&written.healthy_within, &written.steady_for),
         })
     }
 
     pub(super) fn start(&self, written: &WrittenStart) -> DockerAction {
-        DockerAction::Start(Start { patience: patience(&written.healthy_within, &written.steady_for) })
+        DockerAction::Start(Start { patience: self.patience(&written.healthy_within, &written.steady_for) })
     }
 
     pub(super) fn exec(&self, at: Bytes, written: &WrittenExec, on: Option<&TargetId>) -> Option<Exec> {
@@ -157,6 +171,6 @@ impl Ground<'_> {
             };
             self.document.complain(written.run.at(), message, mend);
         }
-        Some(Exec { run: run.clone(), within: may(&written.within).copied().unwrap_or(Span::secs(10)) })
+        Some(Exec { run: run.clone(), within: self.wait("within", &written.within, Span::secs(10)) })
     }
 }

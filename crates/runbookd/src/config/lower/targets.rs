@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use runbook::target::{Inventory, Kind, Target, TargetId, Traits};
+use runbook::target::{Inventory, Kind, Place, Target, TargetId, Traits};
 use runbook::text::inert;
 
 use super::{may, need, need_text, places};
@@ -68,6 +68,7 @@ pub fn targets(document: &Document, base: &Path) -> Targets {
     let targets: Vec<Target> =
         named.into_iter().filter_map(|(id, key, value)| target(document, base, &all, id, key.at(), value)).collect();
     two_for_one_label(document, &all.names, &targets);
+    two_for_one_service(document, &all.names, &targets);
     all.inventory = Inventory::new(targets);
     cycles(document, &all);
     all
@@ -121,6 +122,25 @@ fn two_for_one_label(document: &Document, names: &BTreeMap<TargetId, Bytes>, tar
                 }
             }
         }
+    }
+}
+
+/// Holds, limits and budgets go by the name of a target: under two names the same containers would be restarted twice at once.
+fn two_for_one_service(document: &Document, names: &BTreeMap<TargetId, Bytes>, targets: &[Target]) {
+    let addresses = |engine: &TargetId| match targets.iter().find(|target| target.id == *engine).map(|target| &target.place) {
+        Some(Place::Engine { look, act, .. }) => [Some(look.clone()), act.clone()],
+        _ => [Some(engine.to_string()), None],
+    };
+    let mut found: BTreeMap<(String, &str, &str), &TargetId> = BTreeMap::new();
+    for target in targets {
+        let Place::Service { engine, project, service, .. } = &target.place else { continue };
+        let at_them: Vec<_> = addresses(engine).into_iter().flatten().map(|address| (address, &**project, &**service)).collect();
+        if let Some(other) = at_them.iter().find_map(|place| found.get(place)) {
+            let message = format!("`{}` and `{other}` are the same containers", target.id);
+            let at = names.get(&target.id).cloned().unwrap_or(0..0);
+            document.complain(at, message, "keep one of them; other names that alerts use go into its `known_as`");
+        }
+        found.extend(at_them.into_iter().map(|place| (place, &target.id)));
     }
 }
 

@@ -12,6 +12,7 @@ pub mod amqp;
 pub mod container;
 pub mod docker;
 pub mod env_file;
+mod front;
 mod held;
 pub mod http;
 mod postgres;
@@ -201,6 +202,16 @@ impl Looking {
     /// When the inventory has no `inside` for it, the socket does not exist, or the certificates cannot be read.
     pub fn docker_inside(&self, target: &Target, within: Duration) -> anyhow::Result<bollard::Docker> {
         docker::connect(target, docker::Use::Inside, within)
+    }
+}
+
+impl Looking {
+    /// Whether an Engine's address for acting is one, by two calls that only read: no client that could act is given out.
+    ///
+    /// # Errors
+    /// Why nothing could be done over it, with the mend.
+    pub async fn acting_front(&self, engine: &Target, within: Duration) -> Result<(), String> {
+        front::acting(engine, within).await
     }
 }
 

@@ -157,8 +157,14 @@ async fn outcomes(connection: &mut SqliteConnection, since: i64) -> anyhow::Resu
         let (id, runbook, _) = names(&row)?;
         all.push((Stamp::from_millis(row.try_get(3)?), id, Outcome::Failed { runbook }));
     }
+    // An act that was refused, and that a look found undone, was never tried.
     let ended = "SELECT id, runbook, target, closed, how = 'cured' FROM incidents WHERE closed > $1 AND (how = 'cured' OR \
-                 how IN ('handed_over', 'stuck') AND EXISTS (SELECT 1 FROM attempts WHERE incident = incidents.id)) \
+                 how IN ('handed_over', 'stuck') AND \
+                 (SELECT COUNT(*) FROM attempts WHERE incident = incidents.id) > \
+                 (SELECT COUNT(*) FROM events r WHERE r.incident = incidents.id AND r.kind = 'action_replied' \
+                  AND json_extract(r.body, '$.action_replied.reply.refused') IS NOT NULL \
+                  AND (SELECT json_extract(s.body, '$.settled.verdict.not_landed') IS NOT NULL FROM events s \
+                       WHERE s.incident = r.incident AND s.seq > r.seq AND s.kind = 'settled' ORDER BY s.seq LIMIT 1))) \
                  ORDER BY closed, id";
     for row in sqlx::query(ended).bind(since).fetch_all(&mut *connection).await? {
         let (id, runbook, target) = names(&row)?;

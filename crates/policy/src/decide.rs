@@ -236,7 +236,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
                 id: case.ask_id.to_owned(),
                 order: order.clone(),
                 at_most: order.action.cap(),
-                shown: Ask::show(order.describe(case.findings)),
+                shown: Ask::show(order.describe_on(case.findings, case.current.inventory.get(&order.target))),
                 expires,
             };
             let why = format!("a person has to agree to {} on {} ({whence})", would(order), order.target);
@@ -246,7 +246,8 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
 }
 
 fn would(order: &Order) -> String {
-    format!("{} ({} selected)", order.action, order.selection.count())
+    let details = order.action.details().map(|details| format!("{details}; ")).unwrap_or_default();
+    format!("{} ({details}{} selected)", order.action, order.selection.count())
 }
 
 fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {

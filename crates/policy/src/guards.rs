@@ -13,6 +13,7 @@ use runbook::text::inert;
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
+use crate::house::{room_again, windows};
 
 /// Findings older than this are not acted on.
 pub const FRESH_FOR: Duration = Duration::from_secs(15);
@@ -320,12 +321,15 @@ impl<'a> Past<'a> {
         }
         for rate in &self.rules.limits.rate {
             let window = rate.per.duration();
-            let acts = self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window).count();
-            if acts >= rate.count as usize {
-                return Err(end(How::HandedOver, format!("{acts} acts within {} and {} are allowed", rate.per, rate.count)));
+            let within: Vec<_> = self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window).collect();
+            let acts = within.len();
+            if let Some(over) = acts.checked_sub(rate.count as usize) {
+                let room = within.get(over).map(|attempted| attempted.at.plus(window));
+                let why = format!("{acts} acts within {} and {} are allowed", rate.per, rate.count);
+                return Err(end(How::HandedOver, format!("{why} ({})", room_again("limits.rate", room))));
             }
         }
-        Ok(format!("{} windows, none full", self.rules.limits.rate.len()))
+        Ok(format!("{}, none full", windows(self.rules.limits.rate.len())))
     }
 
     /// The cooldown lies between incidents: a ladder's next rung does not wait for it.

@@ -26,6 +26,15 @@ pub struct Streak {
     pub tried_by: Option<IncidentId>,
 }
 
+/// How full one window of a rate is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counted {
+    /// So many acts lie in it.
+    pub acts: u32,
+    /// When it has room again, where it is full.
+    pub room: Option<Stamp>,
+}
+
 /// What happens elsewhere at the same time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Burst {
@@ -43,9 +52,9 @@ pub struct History {
     /// Started orders of this runbook on this target, oldest first. Undo and end do not count.
     pub attempts: Vec<Attempted>,
     /// Started orders of any runbook that acted on what the step acts on: so many within each window of the rule, in its order.
-    pub on_target: Vec<u32>,
+    pub on_target: Vec<Counted>,
     /// Started orders of any runbook anywhere, in the same way.
-    pub overall: Vec<u32>,
+    pub overall: Vec<Counted>,
     /// What acts cost of the budget of disruption within its time.
     pub spent: u32,
     /// Other incidents in the middle of an act.

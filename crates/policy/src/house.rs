@@ -17,7 +17,7 @@ use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
 use crate::guards::{self, end, wait};
-use crate::history::Streak;
+use crate::history::{Counted, Streak};
 use crate::permit::{Reservation, Scope};
 
 /// How often what keeps an incident from acting is looked at again, besides being woken.
@@ -119,7 +119,10 @@ pub(crate) fn nothing_upstream(case: &Case<'_>) -> Word {
         };
         return Err(kept(case, Waiting::Cause { of: target.clone(), by: None }, why));
     }
-    Ok(format!("{seen} targets that it rests on are well, and nobody works on any"))
+    Ok(match seen {
+        1 => "the 1 target that it rests on is well, and nobody works on it".to_owned(),
+        _ => format!("{seen} targets that it rests on are well, and nobody works on any"),
+    })
 }
 
 /// Many at once mean: do less, and call a person. What a person started goes on, because one is there.
@@ -204,27 +207,45 @@ pub(crate) fn above_floor(case: &Case<'_>, order: &Order) -> Word {
     Err(no_more(case, words))
 }
 
-fn too_many(counted: &[u32], rates: &[Rate], whose: &str) -> Word {
-    for (acts, rate) in counted.iter().zip(rates) {
+fn too_many(counted: &[Counted], rates: &[Rate], whose: &str, key: &str) -> Word {
+    for (Counted { acts, room }, rate) in counted.iter().zip(rates) {
         if *acts >= rate.count {
-            return Err(end(How::HandedOver, format!("{acts} acts {whose} within {}, and {} are allowed", rate.per, rate.count)));
+            let why = format!("{acts} acts {whose} within {}, and {} are allowed", rate.per, rate.count);
+            return Err(end(How::HandedOver, format!("{why} ({})", room_again(key, *room))));
         }
     }
-    Ok(format!("{} windows, none full", rates.len()))
+    Ok(format!("{}, none full", windows(rates.len())))
+}
+
+/// Which key of the configuration is in the way, and until when.
+pub(crate) fn room_again(key: &str, room: Option<Stamp>) -> String {
+    match room {
+        Some(room) => format!("`{key}`; room again at {room}"),
+        None => format!("`{key}`"),
+    }
+}
+
+pub(crate) fn windows(count: usize) -> String {
+    if count == 1 { "1 window".to_owned() } else { format!("{count} windows") }
 }
 
 pub(crate) fn within_target_rates(case: &Case<'_>) -> Word {
     if guards::continues(case) {
         return Ok(BEGUN.to_owned());
     }
-    too_many(&case.history.on_target, &case.current.rules.per_target.rate, "of all runbooks on this target")
+    too_many(
+        &case.history.on_target,
+        &case.current.rules.per_target.rate,
+        "of all runbooks on this target",
+        "rules.per_target.rate",
+    )
 }
 
 pub(crate) fn within_overall_rates(case: &Case<'_>) -> Word {
     if guards::continues(case) {
         return Ok(BEGUN.to_owned());
     }
-    too_many(&case.history.overall, &case.current.rules.overall.rate, "of all runbooks anywhere")
+    too_many(&case.history.overall, &case.current.rules.overall.rate, "of all runbooks anywhere", "rules.overall.rate")
 }
 
 /// What was disturbed lately and what this would disturb are together within the budget.
@@ -237,7 +258,7 @@ pub(crate) fn within_budget(case: &Case<'_>, order: &Order) -> Word {
     let spent = case.history.spent;
     let words = format!("it costs {cost}, and {spent} of {} were spent within {}", rule.budget, rule.per);
     if spent.saturating_add(cost) > rule.budget {
-        return Err(end(How::HandedOver, format!("too much would be disturbed: {words}")));
+        return Err(end(How::HandedOver, format!("too much would be disturbed: {words} (`rules.disruption.budget`)")));
     }
     Ok(words)
 }

@@ -11,7 +11,7 @@ use runbook::incident::{Event, How, Incident, IncidentId, Stage};
 use runbook::target::TargetId;
 use runbook::time::Stamp;
 
-use crate::history::{Attempted, Burst, History, Streak};
+use crate::history::{Attempted, Burst, Counted, History, Streak};
 
 /// Nothing older than this is counted: `check` refuses longer windows.
 pub const REMEMBERS: Duration = Duration::from_secs(31 * 86_400);
@@ -133,7 +133,7 @@ impl Ledger {
             Stage::Closed { how, .. } => {
                 // A note to a closed incident is no second end.
                 if self.open.contains_key(&after.id) {
-                    self.ended(after.id, *how, at, !after.attempts.is_empty());
+                    self.ended(after.id, *how, at, after.acted());
                 }
             }
             _ => self.stands_as(after),
@@ -298,9 +298,15 @@ fn most_counted(rates: &[Rate]) -> u32 {
 }
 
 /// How many lie within each window. Found by halving, so that neither a long past nor a wide limit costs anything.
-fn within(all: &VecDeque<Stamp>, rates: &[Rate], now: Stamp) -> Vec<u32> {
-    let one = |rate: &Rate| all.len() - all.partition_point(|at| now.since(*at) >= rate.per.duration());
-    rates.iter().map(|rate| u32::try_from(one(rate)).unwrap_or(u32::MAX)).collect()
+fn within(all: &VecDeque<Stamp>, rates: &[Rate], now: Stamp) -> Vec<Counted> {
+    let one = |rate: &Rate| {
+        let acts = all.len() - all.partition_point(|at| now.since(*at) >= rate.per.duration());
+        // There is room once as many as are over, and one more, have left the window.
+        let leaves = all.len().checked_sub(rate.count as usize).filter(|_| acts >= rate.count as usize);
+        let room = leaves.and_then(|index| all.get(index)).map(|at| at.plus(rate.per.duration()));
+        Counted { acts: u32::try_from(acts).unwrap_or(u32::MAX), room }
+    };
+    rates.iter().map(one).collect()
 }
 
 /// As many as the limits count, and further back to the last one of another incident, which the cooldown goes by.

@@ -13,7 +13,7 @@ pub mod route;
 mod tests;
 
 pub use decide::{Case, Decision, Ruling, decide};
-pub use history::{Attempted, Burst, History, Pause, Streak};
+pub use history::{Attempted, Burst, Counted, History, Pause, Streak};
 pub use ledger::{Ledger, Started};
 pub use permit::{Committed, Late, Permit, Reservation, Scope};
 pub use route::{Routing, route};

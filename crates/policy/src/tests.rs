@@ -21,6 +21,7 @@ use runbook::time::{Span, Stamp};
 use crate::{Attempted, Case, Decision, History, Pause, Ruling, decide, route};
 
 mod house;
+mod refused;
 mod schedules;
 
 const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);

@@ -81,6 +81,7 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
                     purpose: order.purpose,
                     remedy: remedy.map(|remedy| inert(&remedy.name, NAME)).unwrap_or_default(),
                     action: order.action.to_string(),
+                    details: order.action.details().filter(|_| order.purpose == Purpose::Do),
                     target: order.target.to_string(),
                     count: order.selection.count(),
                     touched: touched.collect(),

@@ -78,7 +78,7 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
         Stage::Waiting { until, on, .. } => {
             let what = match on {
                 Waiting::Held { by } => {
-                    format!(" for {by}, which holds the same target, until {} at the latest", moment(*until, near))
+                    format!(" for {by}, which holds the same target; looks again at {}", moment(*until, near))
                 }
                 Waiting::Cause { of, by: Some(by) } => {
                     format!(" for {by}, which works on {of}; looks again at {}", moment(*until, near))

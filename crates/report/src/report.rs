@@ -79,6 +79,9 @@ pub struct Act {
     pub remedy: String,
     /// The action's name.
     pub action: String,
+    /// What it was to change or run, beyond its name, where there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
     /// What it worked on.
     pub target: String,
     /// How many things it was to touch.

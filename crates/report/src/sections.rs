@@ -105,9 +105,13 @@ fn done(report: &Report, act: &Act, detail: Detail) -> Vec<Prose> {
     let sort = act.touched.first().map_or("thing", |touched| words::sort(&touched.identity));
     let line = line.say(format!(", {} at {}", words::count(act.count, sort), moment(act.started, report.times.opened)));
     let line = if act.remedy.is_empty() { line } else { line.say(" (").say(&act.remedy).say(")") };
+    let line = match &act.details {
+        Some(details) => line.say(" (").say(details).say(")"),
+        None => line,
+    };
     let line = match (&act.became, &act.settled) {
         (Some(became), Some(why)) => line.say(format!(": {became}, ")).say(why),
-        _ => line.say(": in doubt, no look has settled it"),
+        _ => line.say(": no look has settled it yet"),
     };
     let exact = |touched: &crate::report::Touched| match touched.words.as_str() {
         seen if seen.is_empty() || seen == words::exactly(&touched.identity) => words::exactly(&touched.identity),

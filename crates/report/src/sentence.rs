@@ -70,7 +70,16 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             (Voice::Channel, lines.join(words::order(&ask.order)).say(": ").join(named).join(how))
         }
         Event::Waits { on: Waiting::Held { by }, until, why, .. } => {
-            let line = Prose::of(format!("Waits for {by}, until {} at the latest: ", words::moment(*until, step.at)));
+            let line = Prose::of(format!("Waits for {by}; looks again at {}: ", words::moment(*until, step.at)));
+            (Voice::Follow, line.say(why).stop())
+        }
+        Event::Waits {
+            on: Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet | Waiting::Pause | Waiting::Sight,
+            until,
+            why,
+            ..
+        } => {
+            let line = Prose::of(format!("Waits; looks again at {}: ", words::moment(*until, step.at)));
             (Voice::Follow, line.say(why).stop())
         }
         Event::Waits { until, why, .. } => {

@@ -117,7 +117,11 @@ pub(crate) fn exactly(identity: &Identity) -> String {
 /// What an order does to what.
 pub(crate) fn order(order: &Order) -> Prose {
     let what = Prose::new().code(order.action.to_string()).say(" on ").code(order.target.to_string());
-    what.say(format!(", {}", counted(&order.selection)))
+    let what = what.say(format!(", {}", counted(&order.selection)));
+    match order.action.details().filter(|_| order.purpose == Purpose::Do) {
+        Some(details) => what.say(" (").say(details).say(")"),
+        None => what,
+    }
 }
 
 /// The verb of an order's purpose, as its call begins.

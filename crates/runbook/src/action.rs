@@ -208,6 +208,14 @@ impl Action {
         }
     }
 
+    /// What it changes or runs, beyond its name, in a few words; none where the name and what is selected say it all.
+    pub fn details(&self) -> Option<String> {
+        match self {
+            Action::Docker(docker) => docker.details(),
+            Action::Postgres(_) | Action::Rehearsal(_) => None,
+        }
+    }
+
     /// The most things it may touch in one act, as far as it says so.
     pub fn cap(&self) -> u32 {
         match self {

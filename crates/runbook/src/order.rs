@@ -14,7 +14,8 @@ use crate::action::{Action, DockerAction, PostgresAction};
 use crate::finding::{Finding, Findings, Seen};
 use crate::identity::{Identity, Selection};
 use crate::probe::{DockerProbe, PostgresProbe, Probe, RehearsalProbe};
-use crate::target::{Target, TargetId};
+use crate::target::{Place, Target, TargetId};
+use crate::text::inert;
 
 pub use sessions::{BACKUPS, OWN_APPLICATION};
 
@@ -193,6 +194,11 @@ impl Order {
         }
     }
 
+    /// Whether no look can tell if it was carried out: a command inside a container.
+    pub fn leaves_no_trace(&self) -> bool {
+        matches!(self.action, Action::Docker(DockerAction::Exec(_)))
+    }
+
     /// What was stopped for this order and has not been started again, by name: the act broke off in its middle. Only for
     /// orders that stop and start the same thing.
     pub fn left_down(&self, finding: &Finding) -> Option<String> {
@@ -200,6 +206,19 @@ impl Order {
             Action::Docker(docker) if docker.restart().is_some() => containers::left_down(self, finding),
             _ => None,
         }
+    }
+
+    /// The same as [`Order::describe`], and of a command each of its words: its name alone says little to whoever agrees.
+    pub fn describe_on(&self, findings: &Findings, target: Option<&Target>) -> BTreeMap<Identity, String> {
+        let mut said = self.describe(findings);
+        if let Action::Docker(DockerAction::Exec(exec)) = &self.action
+            && let Some(Target { place: Place::Service { scope, .. }, .. }) = target
+            && let Some(words) = scope.commands.get(&exec.run)
+        {
+            let vector = inert(&format!("{words:?}"), 400);
+            said.values_mut().for_each(|line| line.push_str(&format!("; runs there {vector}")));
+        }
+        said
     }
 
     /// What a person is shown before they agree: one line per identity, from what was seen.

@@ -111,6 +111,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reload => ask::reload(&client, json).await,
         Command::Incidents { what, listing } => record::incidents(&client, what, &listing, json).await,
         Command::Explain { id } => record::explain(&client, id, json).await,
+        Command::Evidence { hash } => record::evidence(&client, &hash).await,
+        Command::Unmatched => record::unmatched(&client, json).await,
         Command::Pause { list: true, .. } => stop::list(&client, json).await,
         Command::Pause { scope, list: false, reason, lasts, by } => stop::pause(&client, scope, &reason, lasts, by, json).await,
         Command::Resume { scope, by } => stop::resume(&client, &scope, by, json).await,

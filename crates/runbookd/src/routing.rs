@@ -111,6 +111,9 @@ pub fn hear(configuration: &Configuration, alert: Alert) -> Heard {
 /// Counts and says what came of it.
 pub fn note(daemon: &Daemon, outcome: &HeardOutcome, unknown_status: u64) {
     daemon.metrics.heard(outcome, unknown_status);
+    if outcome.unmatched > 0 {
+        tracing::info!(alerts = outcome.unmatched, "no runbook is for some alerts; `runbookd unmatched` lists them");
+    }
     for id in &outcome.opened {
         tracing::info!(incident = %id, "opens an incident");
     }

@@ -146,6 +146,18 @@ async fn finish(journal: &Journal, claim: &mut Claim, how: How, now: Stamp) {
     journal.append(claim, proved, &Event::Closed { how, why }).await.unwrap();
 }
 
+/// Its act was refused before anything was sent, and it is handed over.
+async fn refuse(journal: &Journal, claim: &mut Claim, now: Stamp) {
+    let finding = findings(now).looks.remove("ledger").unwrap();
+    let verdict = Verdict::NotLanded("it is not there".to_owned());
+    let reply = Reply::Refused("the file may not be written".to_owned());
+    journal.append(claim, now, &Event::ActionReplied { reply }).await.unwrap();
+    journal.append(claim, now, &Event::Settled { verdict, finding }).await.unwrap();
+    let runbook::incident::Next::Close { how, why } = claim.incident.next() else { panic!("{:?}", claim.incident.stage) };
+    assert!(how == How::HandedOver && why.contains("the file may not be written"), "{why}");
+    journal.append(claim, now, &Event::Closed { how, why }).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_starts_at_once_never_overspend_the_budget() {
     // Each act costs two: one for its target, one for what leans on it.
@@ -242,16 +254,18 @@ async fn counters_made_anew_are_those_that_were_kept() {
     for ((second, how), claim) in (1_u64..).zip(ends).zip(&mut claims) {
         finish(&journal, claim, how, NOW.plus(Duration::from_secs(100 * second))).await;
     }
+    refuse(&journal, &mut claims[4], NOW.plus(Duration::from_secs(500))).await;
     let now = NOW.plus(Duration::from_secs(1_000));
     let seen = |journal: &Journal, claim: &Claim| {
         let book = &configuration.runbooks[&claim.incident.runbook.name];
         journal.ledger().history(&claim.incident, book, &configuration, now)
     };
     let kept: Vec<_> = claims.iter().map(|claim| seen(&journal, claim)).collect();
-    assert_eq!(kept[0].at_work, 2);
+    assert_eq!(kept[0].at_work, 1);
     assert_eq!(kept[0].cured.len(), 0, "no recurrence is counted where none is limited");
     assert_eq!(kept[1].failed.failures.len(), 1);
     assert_eq!(kept[0].failed_overall.failures.len(), 1, "a cure ended the row before");
+    assert_eq!(kept[4].failed.failures.len(), 0, "what was refused, and never sent, is no cure that failed");
     assert_eq!(kept[0].spent, 7);
     journal.recount().await.unwrap();
     let anew: Vec<_> = claims.iter().map(|claim| seen(&journal, claim)).collect();

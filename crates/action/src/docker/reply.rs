@@ -50,7 +50,7 @@ impl Trouble {
         let words = format!("{so_far}: {}", self.words);
         match self.kind {
             Kind::Silent => Reply::NoAnswer(words),
-            Kind::Denied if !changed => Reply::Refused(words),
+            Kind::Denied | Kind::Unsent if !changed => Reply::Refused(words),
             _ => Reply::Failed(words),
         }
     }
@@ -128,7 +128,9 @@ mod tests {
         let denied = || answer(403, "no");
         assert!(matches!(denied().reply("restarting x", false), Reply::Refused(words) if words.contains("filtering proxy")));
         assert!(matches!(denied().reply("starting x", true), Reply::Failed(_)));
-        for trouble in [answer(404, "gone"), answer(409, "conflict"), answer(500, "full"), answer(503, NOTHING_SENT)] {
+        let unsent = || answer(503, NOTHING_SENT);
+        assert!(matches!(unsent().reply("x", false), Reply::Refused(_)) && matches!(unsent().reply("x", true), Reply::Failed(_)));
+        for trouble in [answer(404, "gone"), answer(409, "conflict"), answer(500, "full")] {
             assert!(matches!(trouble.clone().reply("x", false), Reply::Failed(_)), "{trouble:?}");
         }
         assert!(matches!(answer(504, "late").reply("x", false), Reply::NoAnswer(_)));

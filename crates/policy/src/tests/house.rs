@@ -11,7 +11,7 @@ use runbook::order::{Order, Purpose};
 use runbook::rules::Quiet;
 
 use super::*;
-use crate::Streak;
+use crate::{Counted, Streak};
 
 fn ago(seconds: u64) -> Stamp {
     NOW.minus(Duration::from_secs(seconds))
@@ -37,6 +37,11 @@ fn beside(scene: &mut Scene, broken: Value) {
     scene.findings.beside.insert(upstream(), seen);
 }
 
+/// A window that is full, with room again in a minute.
+fn full(acts: u32) -> Counted {
+    Counted { acts, room: Some(NOW.plus(Duration::from_secs(60))) }
+}
+
 fn why(ruling: &Ruling) -> &str {
     &ruling.gates.last().unwrap().why
 }
@@ -45,11 +50,12 @@ fn why(ruling: &Ruling) -> &str {
 fn every_rule_of_the_house_closes_its_own_gate() {
     type Turn = fn(&mut Scene);
     let failed = |times: usize| Streak { failures: vec![ago(60); times], tried_by: None };
-    let table: [(&str, &str, Turn); 6] = [
+    let table: [(&str, &str, Turn); 7] = [
         ("storm", "7 new incidents within 5m", |s| s.history.burst.unexplained = 7),
         ("storm", "3 of 5 open incidents", |s| (s.history.burst.blind, s.history.burst.looked) = (3, 5)),
-        ("target rate", "8 acts of all runbooks on this target within 1h", |s| s.history.on_target = vec![8, 8]),
-        ("overall rate", "10 acts of all runbooks anywhere within 1h", |s| s.history.overall = vec![10, 10]),
+        ("target rate", "8 acts of all runbooks on this target within 1h", |s| s.history.on_target = vec![full(8), full(8)]),
+        ("overall rate", "10 acts of all runbooks anywhere within 1h", |s| s.history.overall = vec![full(10), full(10)]),
+        ("overall rate", "(`rules.overall.rate`; room again at 2027-01-15T08:01:00", |s| s.history.overall = vec![full(10)]),
         ("disruption", "it costs 1, and 10 of 10 were spent within 1h", |s| s.history.spent = 10),
         ("turn", "2 incidents are at work", |s| s.history.at_work = 2),
     ];

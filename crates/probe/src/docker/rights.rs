@@ -1,5 +1,6 @@
 //! What would stand in the way of an action on a service, as far as a look can tell: an address to act on, an Engine that answers,
-//! and containers of that service there. Whether the acting front lets the calls through is seen only by acting.
+//! and containers of that service there, and an acting front at that address and no other. Whether it lets every call through is
+//! seen only by acting.
 
 use std::time::Duration;
 
@@ -45,5 +46,5 @@ pub(crate) async fn rights(
             service.engine.id
         ));
     }
-    Ok(())
+    looking.acting_front(service.engine, crate::nearly(within)).await
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Destroys, Facts, Lasts};
 use crate::target::Kind;
+use crate::text::inert;
 use crate::time::Span;
 
 /// Changes to the containers of a Compose service.
@@ -101,6 +102,8 @@ pub struct Exec {
     pub within: Span,
 }
 
+/// More variables than this are counted and not named.
+const SET_SHOWN: usize = 8;
 /// What the calls around a stop may take besides the stop itself.
 const CALLS: Duration = Duration::from_secs(15);
 /// How long after its deadline an abandoned call may still be carried out by the Engine.
@@ -189,6 +192,31 @@ impl DockerAction {
         match self {
             DockerAction::Scale(scale) => scale.to,
             _ => 1,
+        }
+    }
+
+    /// What it changes or runs, beyond its name, for whoever has to agree. Values are those typed in the runbook.
+    pub(super) fn details(&self) -> Option<String> {
+        match self {
+            DockerAction::Recreate(recreate) => {
+                let mut set: Vec<String> = recreate
+                    .set
+                    .iter()
+                    .take(SET_SHOWN)
+                    .map(|(key, new)| format!("{} = {}", inert(key, 60), inert(new, 60)))
+                    .collect();
+                if recreate.set.len() > SET_SHOWN {
+                    set.push(format!("{} more", recreate.set.len() - SET_SHOWN));
+                }
+                Some(format!(
+                    "{}: its container is made anew with that, and once that helped it is written to the service's env_file",
+                    set.join(", ")
+                ))
+            }
+            DockerAction::Exec(exec) => Some(format!("the command `{}` of its `commands`", inert(&exec.run, 60))),
+            DockerAction::Scale(scale) => Some(format!("to {} replicas in all", scale.to)),
+            DockerAction::RollingRestart(_) => Some("every replica, one at a time".to_owned()),
+            DockerAction::Restart(_) | DockerAction::Start(_) => None,
         }
     }
 

@@ -353,12 +353,12 @@ impl Incident {
         let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
         let index = self.attempts.len().checked_sub(1).ok_or("no order was started")?;
         let attempt = self.attempts.last_mut().ok_or("no order was started")?;
+        attempt.verdict = Some(verdict.clone());
         // A call that was refused before anything was sent cannot land later.
-        let never_sent = matches!((&attempt.reply, verdict), (Some(Reply::Refused(_)), Verdict::NotLanded(_)));
-        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from && !never_sent {
+        let refused = attempt.refused().map(str::to_owned);
+        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from && refused.is_none() {
             return Err("the call may still land, so nothing but *landed* can be concluded yet".to_owned());
         }
-        attempt.verdict = Some(verdict.clone());
         let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
         let name = facts.name;
         match (purpose, verdict) {
@@ -379,7 +379,10 @@ impl Incident {
                 self.stage = if more { Stage::Looking(Aim::Do) } else { Stage::Verifying { since: at } };
             }
             (Purpose::Do, Verdict::NotLanded(_)) if self.may_decide_again() => self.stage = Stage::Looking(Aim::Do),
-            (Purpose::Do, Verdict::NotLanded(why)) => self.unwind(&format!("{name} did not land: {why}")),
+            (Purpose::Do, Verdict::NotLanded(why)) => match refused {
+                Some(why) => self.unwind(&format!("{name} could not be done, and nothing was sent: {why}")),
+                None => self.unwind(&format!("{name} did not land: {why}")),
+            },
             (Purpose::Undo, Verdict::Landed(_)) => {
                 self.take_back(Aim::Undo);
                 self.unwind("what was done is undone");

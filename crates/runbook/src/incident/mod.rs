@@ -82,6 +82,16 @@ pub struct Attempt {
     pub verdict: Option<Verdict>,
 }
 
+impl Attempt {
+    /// Why nothing was sent, where the call was refused and the look found it undone: what was never tried is no cure that failed.
+    pub fn refused(&self) -> Option<&str> {
+        match (&self.reply, &self.verdict) {
+            (Some(Reply::Refused(why)), Some(Verdict::NotLanded(_))) => Some(why),
+            _ => None,
+        }
+    }
+}
+
 /// A place on the ladder.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct StepRef {
@@ -251,6 +261,11 @@ impl Incident {
         let needed = touched.iter().filter_map(|id| inventory.get(id)).flat_map(|target| target.traits.depends_on.clone());
         let leaning = touched.iter().flat_map(|id| inventory.leaning_on(id)).filter(|id| id.kind == Kind::Postgres);
         needed.chain(leaning).filter(|id| !touched.contains(id)).collect()
+    }
+
+    /// Whether anything was sent to a target for it, as far as is known.
+    pub fn acted(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.refused().is_none())
     }
 
     /// The latest attempt.

@@ -132,6 +132,13 @@ pub(super) enum Command {
         /// Which, as INC-NUMBER.
         id: IncidentId,
     },
+    /// Print a piece of evidence. Reads the journal, with or without a daemon.
+    Evidence {
+        /// Its hash, from `runbookd incidents show`.
+        hash: String,
+    },
+    /// List the alerts that came and that no runbook is for. Reads the journal, with or without a daemon.
+    Unmatched,
     /// Say yes to exactly what a question shows.
     Approve {
         /// The question's name, from the message.

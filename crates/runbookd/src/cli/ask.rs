@@ -62,7 +62,7 @@ pub(super) async fn fire(
     }
     let fingerprint = said["fingerprint"].as_str().unwrap_or("?");
     show::text(&format!(
-        "delivered {} ({status}, fingerprint {}); `runbookd incidents` shows what it opened or joined, `runbookd runbooks` what could be for it",
+        "delivered {} ({status}, fingerprint {}); `runbookd incidents` shows what it opened or joined, `runbookd unmatched` whether no runbook is for it",
         inert(alert, 100),
         inert(fingerprint, 20)
     ))
@@ -100,5 +100,10 @@ pub(super) async fn reload(client: &Client, json: bool) -> Result<(), Failure> {
     if json {
         return show::json(&said);
     }
-    show::text(&format!("the configuration is in force; its hash is {}", inert(said["hash"].as_str().unwrap_or("?"), 80)))
+    let found = match said["errors"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => "; but `runbookd check` finds 1 error in it".to_owned(),
+        Some(errors) => format!("; but `runbookd check` finds {errors} errors in it"),
+    };
+    show::text(&format!("the configuration is in force; its hash is {}{found}", inert(said["hash"].as_str().unwrap_or("?"), 80)))
 }

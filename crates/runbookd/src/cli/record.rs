@@ -39,19 +39,30 @@ async fn list(journal: &Journal, listing: &Listing, json: bool) -> Result<(), Fa
     if json {
         return show::json(&json!({"incidents": summaries}));
     }
-    let lines: Vec<terminal::Summary> = summaries
-        .into_iter()
-        .map(|one| terminal::Summary {
+    let mut lines = Vec::new();
+    for one in summaries {
+        let state = match one.stage.as_str() {
+            "in_doubt" => acting_or_in_doubt(journal, one.id).await,
+            _ => one.stage,
+        };
+        lines.push(terminal::Summary {
             id: one.id,
             runbook: one.runbook,
             target: one.target,
             why: one.unreadable.map_or(one.why, |why| format!("cannot be read by this release: {why}")),
-            state: one.stage,
+            state,
             opened: one.opened,
             last: one.updated,
-        })
-        .collect();
+        });
+    }
     show::text(&terminal::list(&lines))
+}
+
+/// Before an act's deadline nothing is in doubt to a person: the call is under way.
+async fn acting_or_in_doubt(journal: &Journal, id: IncidentId) -> String {
+    let incident = journal.load(id).await.ok();
+    let deadline = incident.as_ref().and_then(Incident::last_attempt).map(|attempt| attempt.deadline);
+    (if deadline.is_some_and(|deadline| Clock::new().now() <= deadline) { "acting" } else { "in doubt" }).to_owned()
 }
 
 async fn one(journal: &Journal, id: IncidentId, json: bool) -> Result<(), Failure> {
@@ -68,7 +79,48 @@ async fn one(journal: &Journal, id: IncidentId, json: bool) -> Result<(), Failur
         let report = final_report(&incident, &pairs(journal, id).await?, &Manner::default()).json()?;
         return show::json(&json!({"incident": summary, "report": report, "events": events, "evidence": evidence}));
     }
-    show::text(&terminal::show(&incident, &events, &Manner::default()))
+    let mut text = terminal::show(&incident, &events, &Manner::default());
+    let kept = journal.evidence_of(id).await?;
+    if !kept.is_empty() {
+        text.push_str("\nEvidence (`runbookd evidence HASH` prints a piece)\n");
+    }
+    for (name, hash, bytes) in kept {
+        let size = bytes.map_or_else(|| "taken by retention".to_owned(), |bytes| format!("{bytes} bytes"));
+        text.push_str(&format!("  {hash}  {}, {size}\n", inert(&name, 200)));
+    }
+    show::text(&text)
+}
+
+/// Prints a piece of evidence: as it was kept where a program reads it, and with nothing that steers on a terminal.
+pub(super) async fn evidence(client: &Client, hash: &str) -> Result<(), Failure> {
+    let hash = hash.trim().to_ascii_lowercase();
+    let mend = "`runbookd incidents show INC-NUMBER` lists an incident's evidence";
+    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Failure::usage("evidence is named by 64 hexadecimal digits", mend));
+    }
+    let Some(body) = open(client.state()).await?.evidence(&hash).await? else {
+        return Err(Failure::failed("there is no such evidence: it was never kept, or retention took it", mend));
+    };
+    show::kept(&body)
+}
+
+/// Alerts that no runbook is for, the most frequent first.
+pub(super) async fn unmatched(client: &Client, json: bool) -> Result<(), Failure> {
+    let names = open(client.state()).await?.unmatched().await?;
+    if json {
+        let names: Vec<Value> = names
+            .iter()
+            .map(|(name, times, last, why)| json!({"alertname": name, "times": times, "last": last, "why": why}))
+            .collect();
+        return show::json(&json!({"unmatched": names}));
+    }
+    if names.is_empty() {
+        return show::text("No alert has come that no runbook is for.");
+    }
+    let row = |(name, times, last, why): &(String, u64, Stamp, String)| {
+        vec![inert(name, 100), times.to_string(), last.to_string(), inert(why, 200)]
+    };
+    show::text(&show::table(&["ALERT", "TIMES", "LAST", "WHY"], &names.iter().map(row).collect::<Vec<_>>()))
 }
 
 fn written(recorded: &Recorded) -> Value {

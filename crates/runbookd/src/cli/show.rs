@@ -18,6 +18,10 @@ use crate::commands::DryRun;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More things of one look than a terminal has lines for.
 const MOST_SUBJECTS: usize = 40;
+/// More of a piece of evidence than a terminal is for.
+const MOST_BYTES: usize = 256 << 10;
+/// The longest line of it there.
+const LONGEST_LINE: usize = 2_000;
 
 /// Prints text; a reader that has gone away ends the command quietly.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
@@ -27,6 +31,30 @@ pub(super) fn text(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).context("printing").into()),
         _ => Ok(()),
     }
+}
+
+/// Prints what was kept, byte for byte; on a terminal line by line, bounded, and with nothing in it that steers.
+pub(super) fn kept(body: &[u8]) -> Result<(), Failure> {
+    if !std::io::stdout().is_terminal() {
+        let mut out = std::io::stdout().lock();
+        return match out.write_all(body).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error).context("printing").into())
+            }
+            _ => Ok(()),
+        };
+    }
+    text(&tamed(body))
+}
+
+/// The beginning of it as lines for a terminal.
+fn tamed(body: &[u8]) -> String {
+    let shown = body.get(..body.len().min(MOST_BYTES)).unwrap_or_default();
+    let mut lines: String = String::from_utf8_lossy(shown).lines().map(|line| inert(line, LONGEST_LINE) + "\n").collect();
+    if body.len() > shown.len() {
+        lines.push_str(&format!("… {} more bytes; send it to a file for all of it\n", body.len() - shown.len()));
+    }
+    lines
 }
 
 /// Prints JSON.
@@ -159,4 +187,17 @@ pub(super) fn dry_run(dry: &DryRun) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_steers_no_terminal_and_does_not_flood_it() {
+        let said = tamed(b"pid 1\n\x1b[2Jgone\n\xff\n");
+        assert!(said.starts_with("pid 1\n") && !said.contains('\u{1b}') && said.lines().count() == 3, "{said:?}");
+        let much = tamed(&vec![b'\n'; MOST_BYTES + 7]);
+        assert!(much.ends_with("… 7 more bytes; send it to a file for all of it\n"));
+    }
 }

@@ -138,7 +138,7 @@ async fn decide_all(
         let gates = ruling.gates;
         match ruling.decision {
             Decision::Act(permit) => {
-                let (would, touched) = order_words(permit.order(), findings, "would do");
+                let (would, touched) = order_words(permit.order(), &incident, findings, configuration, "would do");
                 rungs.push(Rung { remedy, gates, would, touched });
                 return Ok((rungs, true));
             }
@@ -163,7 +163,8 @@ async fn decide_all(
                 }
             }
             Decision::Wait { on: Waiting::Person(ask), .. } => {
-                let (would, touched) = order_words(&ask.order, findings, "would ask a person whether to do");
+                let (would, touched) =
+                    order_words(&ask.order, &incident, findings, configuration, "would ask a person whether to do");
                 rungs.push(Rung { remedy, gates, would, touched });
                 break;
             }
@@ -188,14 +189,26 @@ fn apply(incident: &mut Incident, now: runbook::time::Stamp, event: &Event) -> R
     incident.apply(now, event).map_err(|illegal| CommandError::Failed(anyhow::Error::new(illegal).context("rehearsing")))
 }
 
-fn order_words(order: &Order, findings: &Findings, what: &str) -> (String, Vec<String>) {
+fn order_words(
+    order: &Order,
+    incident: &Incident,
+    findings: &Findings,
+    configuration: &Configuration,
+    what: &str,
+) -> (String, Vec<String>) {
     let touched: Vec<String> = order
-        .describe(findings)
+        .describe_on(findings, configuration.inventory.get(&order.target))
         .into_iter()
-        .map(|(identity, words)| runbook::text::inert(&format!("{identity}: {words}"), 300))
+        .map(|(identity, words)| runbook::text::inert(&format!("{identity}: {words}"), 600))
         .collect();
-    (
-        format!("{what} {} on {}, to {} of at most {}", order.action, order.target, order.selection.count(), order.action.cap()),
-        touched,
-    )
+    let facts = order.action.facts();
+    let of = if facts.one_at_a_time {
+        let finding = incident.seen_at(findings, facts.selects_from, &order.target);
+        let all = finding.and_then(|finding| order.leaves(finding)).map(|left| format!(" of {} replicas", left.replicas));
+        format!("{}, one at a time: each next one is looked at and decided on anew", all.unwrap_or_default())
+    } else {
+        format!(" of at most {}", order.action.cap())
+    };
+    let details = order.action.details().map(|details| format!(" ({details})")).unwrap_or_default();
+    (format!("{what} {}{details} on {}, to {}{of}", order.action, order.target, order.selection.count()), touched)
 }

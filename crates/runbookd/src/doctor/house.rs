@@ -32,16 +32,23 @@ fn configuration(daemon: &Daemon, current: &Current) -> Line {
             Line::unknown(about, "what is on disk is not what is in force; `runbookd reload` puts it in force")
         }
         Ok(loaded) => {
-            let warnings = loaded.notes.count(config::Severity::Warning);
-            let rest = if warnings == 0 { String::new() } else { format!(", with {warnings} warnings (see `runbookd check`)") };
-            Line::well(
-                about,
-                format!(
-                    "{} runbooks, {} targets{rest}",
-                    loaded.configuration.runbooks.len(),
-                    loaded.configuration.inventory.iter().count()
-                ),
-            )
+            let found = config::against(&loaded, &[], None);
+            let errors = found.count(config::Severity::Error);
+            let warnings = loaded.notes.count(config::Severity::Warning) + found.count(config::Severity::Warning);
+            let many = |count: usize, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
+            let rest = match warnings {
+                0 => String::new(),
+                _ => format!(", with {} (see `runbookd check`)", many(warnings, "warning")),
+            };
+            let has = format!(
+                "{}, {}",
+                many(loaded.configuration.runbooks.len(), "runbook"),
+                many(loaded.configuration.inventory.iter().count(), "target")
+            );
+            match errors {
+                0 => Line::well(about, format!("{has}{rest}")),
+                _ => Line::wrong(about, format!("{has}, in force with {} that `runbookd check` shows", many(errors, "error"))),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use report::slack::{Slack, check_up};
 use runbook::condition::Value;
 use runbook::finding::Finding;
-use runbook::target::TargetId;
+use runbook::target::{Place, TargetId};
 
 use super::Line;
 use crate::commands::Eyes;
@@ -25,7 +25,22 @@ pub(super) fn held(current: &Current) -> Vec<Line> {
 }
 
 pub(super) async fn targets(daemon: &Daemon) -> Vec<Line> {
-    Eyes::of(daemon).all().await.into_iter().map(|(id, finding)| target(&id, &finding)).collect()
+    let current = daemon.current();
+    let line =
+        |(id, finding): (TargetId, Finding)| nobody_there(&current, &id, &finding).unwrap_or_else(|| target(&id, &finding));
+    Eyes::of(daemon).all().await.into_iter().map(line).collect()
+}
+
+/// A service without a single container is more often a name that is spelt differently than one that is down.
+fn nobody_there(current: &Current, id: &TargetId, finding: &Finding) -> Option<Line> {
+    let Place::Service { project, service, .. } = &current.configuration.inventory.get(id)?.place else { return None };
+    let none = finding.unknown().is_none() && finding.number("replicas") == Some(0.0);
+    none.then(|| {
+        let says = format!(
+            "no container of the project `{project}` and the service `{service}` is there: are those its names, is it up?"
+        );
+        Line::wrong(id.to_string(), says)
+    })
 }
 
 fn target(id: &TargetId, finding: &Finding) -> Line {

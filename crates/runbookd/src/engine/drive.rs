@@ -9,7 +9,7 @@ use policy::{Case, Decision, Late, Ruling, decide};
 use runbook::book::Configuration;
 use runbook::finding::Findings;
 use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
-use runbook::order::{Order, Verdict};
+use runbook::order::{Order, Purpose, Verdict};
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
 
@@ -231,6 +231,8 @@ impl<W: World> Engine<W> {
     async fn settle(&self, claim: &Claim, stop: &CancellationToken) -> anyhow::Result<Option<Event>> {
         let Some(attempt) = claim.incident.last_attempt() else { anyhow::bail!("in doubt without an order") };
         let (order, settles_from) = (&attempt.order, attempt.settles_from);
+        // Of a taking back the tries are few, so they are not spent within a moment.
+        let refused = order.purpose == Purpose::Do && matches!(attempt.reply, Some(Reply::Refused(_)));
         let look = order.settling_look();
         let mut nap = SETTLE_POLL.0;
         let mut renewed = self.world.now();
@@ -238,9 +240,15 @@ impl<W: World> Engine<W> {
             let configuration = self.configuration();
             let finding = self.look_once(&configuration, &order.target, &look).await;
             let now = self.world.now();
-            let verdict = order.verdict(&finding);
+            let verdict = match order.verdict(&finding) {
+                // Of a command no look can tell; but what was not sent did not run.
+                Verdict::Partly(_) if refused && order.leaves_no_trace() => Verdict::NotLanded("nothing was sent".to_owned()),
+                seen => seen,
+            };
             let patient_until = match verdict {
                 Verdict::Landed(_) => now,
+                // Nothing was sent, so nothing can land any more.
+                Verdict::NotLanded(_) if refused => now,
                 Verdict::Partly(_) | Verdict::NotLanded(_) => settles_from,
                 Verdict::Unknowable(_) => settles_from.plus(SETTLE_PATIENCE),
             };

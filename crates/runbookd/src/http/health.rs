@@ -35,7 +35,8 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response<Body> {
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response<Body> {
-    match daemon.metrics.scrape(&daemon.journal, daemon.clock.now()).await {
+    let tells = daemon.current().settings.slack.is_some();
+    match daemon.metrics.scrape(&daemon.journal, daemon.clock.now(), tells).await {
         Ok(text) => typed(StatusCode::OK, CONTENT_TYPE, text),
         Err(error) => Problem::from(error).into_response(),
     }

@@ -21,10 +21,10 @@ impl Metrics {
     ///
     /// # Errors
     /// When the text cannot be written.
-    pub async fn scrape(&self, journal: &Journal, now: Stamp) -> anyhow::Result<String> {
+    pub async fn scrape(&self, journal: &Journal, now: Stamp, tells: bool) -> anyhow::Result<String> {
         self.journal_writable.set(i64::from(journal.trouble().borrow().is_none()));
         if let Ok(_only) = self.reading.try_lock() {
-            match tokio::time::timeout(PATIENCE, self.read(journal, now)).await {
+            match tokio::time::timeout(PATIENCE, self.read(journal, now, tells)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!("the journal could not be read for the metrics, so their last values stay: {error:#}")
@@ -40,14 +40,15 @@ impl Metrics {
         Ok(text)
     }
 
-    async fn read(&self, journal: &Journal, now: Stamp) -> anyhow::Result<()> {
+    async fn read(&self, journal: &Journal, now: Stamp, tells: bool) -> anyhow::Result<()> {
         let by_stage = journal.count_by_stage().await?;
         for stage in OPEN_STAGES {
             let count = by_stage.iter().find(|(word, _)| word == stage).map_or(0, |(_, count)| *count);
             self.open.get_or_create(&ByStage { stage }).set(small(count));
         }
         self.inbox.set(small(journal.deliveries_waiting().await?));
-        let (waiting, oldest) = journal.outbox_lag().await?;
+        // Where nobody is to be told, nothing waits to be told; `doctor` says that nobody is.
+        let (waiting, oldest) = if tells { journal.outbox_lag().await? } else { (0, None) };
         self.outbox.set(small(waiting));
         self.outbox_age.set(oldest.map_or(0.0, |due| now.since(due).as_secs_f64()));
         self.journal_bytes.set(small(journal.used_bytes().await?));
@@ -74,7 +75,7 @@ mod tests {
         metrics.examined([("a".to_owned(), true), ("b".to_owned(), false)], 3);
         let one = metrics.connected();
         drop(metrics.connected());
-        let text = metrics.scrape(&journal, Stamp::from_millis(0)).await.unwrap();
+        let text = metrics.scrape(&journal, Stamp::from_millis(0), true).await.unwrap();
         for line in [
             "runbookd_deliveries_total{result=\"stored\"} 1",
             "runbookd_deliveries_total{result=\"unwritable\"} 0",
@@ -106,7 +107,7 @@ mod tests {
         for (scope, from, until) in [("all", 40_000, None), ("runbook:a", 20_000, until)] {
             journal.pause(&scope.parse().unwrap(), "why", "somebody", at(from), until).await.unwrap();
         }
-        let now = async |millis: i64| metrics.scrape(&journal, at(millis)).await.unwrap();
+        let now = async |millis: i64| metrics.scrape(&journal, at(millis), true).await.unwrap();
         let line = |seconds: &str| format!("runbookd_paused_since_timestamp_seconds {seconds}\n");
         assert!(now(50_000).await.contains(&line("20.0")));
         assert!(now(100_000).await.contains(&line("40.0")), "the other one is over by itself");

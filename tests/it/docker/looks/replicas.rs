@@ -111,4 +111,16 @@ async fn a_service_without_containers_has_none_and_nothing_is_known_of_its_insid
     let service = inventory.get(&"service/worker".parse().unwrap()).unwrap();
     let missing = probe::rights(connections.looking(), &inventory, service, &start, WITHIN).await.unwrap_err();
     assert!(missing.contains("add `act`"), "{missing}");
+    // An address that is there and may not act, and one that is not there, are told before the night.
+    let nowhere = "unix:///nowhere/act.sock".to_owned();
+    for (act, told) in [
+        (stage.proxy.look(), "front for looking, "),
+        (stage.proxy.inside(), "front for looking inside"),
+        (nowhere, "is the proxy up"),
+    ] {
+        let (inventory, connections) = stage.listed_at(stage.proxy.look(), None, Some(act));
+        let service = inventory.get(&"service/worker".parse().unwrap()).unwrap();
+        let why = probe::rights(connections.looking(), &inventory, service, &start, WITHIN).await.unwrap_err();
+        assert!(why.contains(told), "{told}: {why}");
+    }
 }

@@ -121,6 +121,7 @@ async fn what_the_file_does_not_set_is_refused_before_anything_is_touched() {
         let incident = shop.tell().await;
         let (how, words) = ended(&incident);
         assert_eq!(how, How::HandedOver, "{words}");
+        assert!(words.contains("nothing was sent") && words.contains(why), "{words}");
         let (_, text) = shop.journal().await;
         assert!(text.contains("Refused") && text.contains(why), "{text}");
         assert!(!text.contains("hush"), "a value was told: {text}");

@@ -2,8 +2,9 @@
 //! ends of lasting effects and floors of healthy replicas are refused when the configuration is loaded; here stands what is
 //! allowed and should be known. What an action is comes from its table of facts.
 
-use runbook::action::Destroys;
+use runbook::action::{Action, Destroys, DockerAction};
 use runbook::book::{Remedy, Runbook};
+use runbook::target::{Place, TargetSelector};
 
 use super::pages::Pages;
 use crate::config::Loaded;
@@ -14,6 +15,7 @@ pub fn complain(loaded: &Loaded, pages: &Pages<'_>) {
     for runbook in loaded.configuration.runbooks.values() {
         for (number, remedy) in runbook.remedies.iter().enumerate() {
             undo(pages, runbook, number, remedy);
+            ceiling(loaded, pages, runbook, number, remedy);
             proof(pages, runbook, number, remedy);
         }
     }
@@ -30,6 +32,25 @@ fn undo(pages: &Pages<'_>, runbook: &Runbook, number: usize, remedy: &Remedy) {
         );
         let mend = "put it last, or make what follows a remedy of its own";
         pages.say(Severity::Warning, &runbook.name, &format!("remedies[{number}].steps[{index}]"), message, mend);
+    }
+}
+
+/// More replicas than the service may have: the step would do less than it says.
+fn ceiling(loaded: &Loaded, pages: &Pages<'_>, runbook: &Runbook, number: usize, remedy: &Remedy) {
+    for (index, step) in remedy.steps.iter().enumerate() {
+        let Action::Docker(DockerAction::Scale(scale)) = &step.action else { continue };
+        let named = match &runbook.target {
+            TargetSelector::Named(id) => Some(id),
+            TargetSelector::Lookup { .. } => None,
+        };
+        let target = step.target.as_ref().or(named).and_then(|id| loaded.configuration.inventory.get(id));
+        let Some(target) = target else { continue };
+        let Place::Service { scope, .. } = &target.place else { continue };
+        if scale.to > scope.at_most {
+            let message = format!("`to: {}` is more than {} may have: its `at_most` is {}", scale.to, target.id, scope.at_most);
+            let mend = "write a smaller `to`, or a larger `at_most` of the target in targets.yaml";
+            pages.say(Severity::Error, &runbook.name, &format!("remedies[{number}].steps[{index}]"), message, mend);
+        }
     }
 }
 

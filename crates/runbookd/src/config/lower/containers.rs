@@ -91,13 +91,13 @@ impl Ground<'_> {
         let to = *need(self.document, at.clone(), &written.to, "to")?;
         if let Some((target, scope)) = self.scope_of(on) {
             if target.traits.stateful || !target.traits.may_be_cloned {
-                let why = if target.traits.stateful { "keeps data" } else { "does not say `may_be_cloned`" };
+                let (why, mend) = if target.traits.stateful {
+                    ("keeps data", "scale another service; where it keeps none, say `stateful: false` and `may_be_cloned: true`")
+                } else {
+                    ("does not say `may_be_cloned`", "scale another service, or say `may_be_cloned: true` in targets.yaml")
+                };
                 let message = format!("{} {why}, so it is never cloned", target.id);
-                self.document.complain(
-                    at.clone(),
-                    message,
-                    "scale another service, or say `may_be_cloned: true` in targets.yaml",
-                );
+                self.document.complain(at.clone(), message, mend);
             }
             if to <= scope.replicas || scope.at_most <= scope.replicas {
                 let message = format!(

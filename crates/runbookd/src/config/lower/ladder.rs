@@ -198,21 +198,25 @@ impl Ground<'_> {
     fn can_act(&self, at: Bytes, facts: &Facts, id: &TargetId) {
         let Some(target) = self.targets.inventory.get(id) else { return };
         // A service is acted on over its Engine.
-        let place = match &target.place {
-            Place::Service { engine, .. } => self.targets.inventory.get(engine).map_or(&target.place, |engine| &engine.place),
-            own => own,
+        let (place, whose) = match &target.place {
+            Place::Service { engine, .. } => {
+                self.targets.inventory.get(engine).map_or((&target.place, id), |engine| (&engine.place, &engine.id))
+            }
+            own => (own, id),
         };
         let refused = matches!(
             place,
             Place::Postgres { act: None, .. } | Place::Rabbitmq { act: None, .. } | Place::Engine { act: None, .. }
         );
         if refused {
-            let message = format!("`{id}` has no login for acting, so `{}` will be refused", facts.name);
+            let on = if whose == id { String::new() } else { format!(", on which `{id}` runs,") };
+            let way = if whose == id { "login" } else { "address" };
+            let message = format!("`{whose}`{on} has no {way} for acting, so `{}` will be refused", facts.name);
             self.document.say(
                 Severity::Warning,
                 at,
                 message,
-                format!("add `act` to it in targets.yaml; it needs {}", facts.privilege),
+                format!("add `act:` to `{whose}` in targets.yaml; it needs {}", facts.privilege),
             );
         }
     }

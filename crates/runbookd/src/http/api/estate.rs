@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::super::answer::{Problem, json as answer};
 use super::{Answer, Api, parse};
+use crate::config;
 use crate::daemon::ReloadError;
 
 /// How long a look may take that somebody waits for.
@@ -91,7 +92,12 @@ pub(super) async fn unmatched(State(api): State<Api>) -> Answer {
 
 pub(super) async fn reload(State(api): State<Api>) -> Answer {
     match api.daemon.reload().await {
-        Ok(hash) => Ok(answer(&json!({"hash": hash}))),
+        Ok(hash) => {
+            // What is clumsy may be in force; whoever reloads is told at once that it is.
+            let loaded = config::load(api.daemon.directory()).ok();
+            let errors = loaded.map_or(0, |loaded| config::against(&loaded, &[], None).count(config::Severity::Error));
+            Ok(answer(&json!({"hash": hash, "errors": errors})))
+        }
         Err(ReloadError::Store(error)) => Err(Problem::from(error)),
         Err(error @ ReloadError::Wrong(_)) => {
             let said = error.to_string();

@@ -40,14 +40,15 @@ pub(super) async fn pause(State(api): State<Api>, body: Bytes) -> Answer {
 
 pub(super) async fn resume(State(api): State<Api>, Path(scope): Path<String>) -> Answer {
     // A pause for something that has left the configuration must still be lifted, so here the scope need not be known.
-    let scope: Scope = scope.parse().map_err(|error: String| Problem::bad(error, "`runbookd pause` lists what is paused"))?;
+    let scope: Scope =
+        scope.parse().map_err(|error: String| Problem::bad(error, "`runbookd pause --list` says what is paused"))?;
     let ended = api.daemon.journal.resume(&scope).await?;
     if scope == Scope::All && api.daemon.journal.directory().join(::journal::PAUSE_FILE).exists() {
         let file = api.daemon.journal.directory().join(::journal::PAUSE_FILE);
         return Err(Problem::conflict("everything is still paused by the pause file", format!("remove {}", file.display())));
     }
     if !ended {
-        return Err(Problem::absent(format!("nothing is paused under {scope}"), "`runbookd pause` lists what is paused"));
+        return Err(Problem::absent(format!("nothing is paused under {scope}"), "`runbookd pause --list` says what is paused"));
     }
     tracing::warn!(%scope, "resumed");
     Ok(answer(&json!({"scope": scope})))

@@ -14,27 +14,27 @@ use serde_json::{Value, json};
 use crate::door::{Door, payload, payload_of, write_configuration};
 
 impl Door {
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let reply = self.local(method, &format!("/api/v1{path}"), &body).await;
         (reply.status, reply.json())
     }
 
-    async fn get_json(&self, path: &str) -> Value {
+    pub(crate) async fn get_json(&self, path: &str) -> Value {
         let (status, value) = self.ask("GET", path, Value::Null).await;
         assert_eq!(status, 200, "{path}: {value}");
         value
     }
 
     /// Fires the alert that the runbook is for, and routes it.
-    async fn open_incident(&self) -> IncidentId {
+    pub(crate) async fn open_incident(&self) -> IncidentId {
         let (status, fired) = self.ask("POST", "/fire", json!({"alert": "TooMany", "labels": {"severity": "critical"}})).await;
         assert_eq!(status, 200, "{fired}");
         while runbookd::routing::route_waiting(&self.daemon).await.unwrap() > 0 {}
         IncidentId(self.get_json("/incidents?open=true").await["incidents"][0]["id"].as_u64().unwrap())
     }
 
-    async fn claim(&self) -> Claim {
+    pub(crate) async fn claim(&self) -> Claim {
         match self.daemon.journal.claim(self.daemon.clock.now(), Duration::from_secs(60)).await.unwrap() {
             Claimed::Claim(claim) => *claim,
             other => panic!("{other:?}"),
@@ -42,7 +42,7 @@ impl Door {
     }
 
     /// Brings the open incident to where a person is asked, and gives the question.
-    async fn ask_a_person(&self, expires: Stamp) -> String {
+    pub(crate) async fn ask_a_person(&self, expires: Stamp) -> String {
         let now = self.daemon.clock.now();
         let mut claim = self.claim().await;
         let step = claim.incident.step().unwrap().clone();
@@ -58,6 +58,8 @@ impl Door {
             at_most: 20,
             shown: [("pid 7".to_owned(), "idle".to_owned())].into(),
             expires,
+            remind: Vec::new(),
+            who: Vec::new(),
         };
         let gate = Gate { name: "mode".to_owned(), open: false, why: "a person approves each act".to_owned() };
         let events = [
@@ -224,8 +226,12 @@ async fn pauses_are_made_listed_and_lifted() {
         let (found, value) = door.ask("POST", "/pauses", json!({"scope": scope, "reason": "r", "by": "b"})).await;
         assert!(found == status && value["mend"].as_str().unwrap().contains(mend), "{scope}: {value}");
     }
-    let (status, _) = door.ask("POST", "/pauses", json!({"scope": "all", "reason": " ", "by": "b"})).await;
-    assert_eq!(status, 400, "no pause without a reason");
+    for body in
+        [json!({"scope": "all", "reason": " ", "by": "b"}), json!({"scope": "all", "reason": "r", "by": "b", "for": "0s"})]
+    {
+        let (status, value) = door.ask("POST", "/pauses", body).await;
+        assert_eq!(status, 400, "no pause without a reason, and none that stops nothing: {value}");
+    }
     for (path, status) in
         [("/pauses/target:postgres/main", 200), ("/pauses/target:postgres/main", 404), ("/pauses/all", 200), ("/pauses/x", 400)]
     {
@@ -235,6 +241,9 @@ async fn pauses_are_made_listed_and_lifted() {
     let (status, value) = door.ask("DELETE", "/pauses/all", Value::Null).await;
     assert!(status == 409 && value["mend"].as_str().unwrap().contains("PAUSE"), "{value}");
     assert_eq!(door.get_json("/pauses").await["pauses"][0]["by"], "the pause file");
+    std::fs::remove_file(door.state.join(journal::PAUSE_FILE)).unwrap();
+    std::os::unix::fs::symlink("nowhere", door.state.join(journal::PAUSE_FILE)).unwrap();
+    assert_eq!(door.ask("DELETE", "/pauses/all", Value::Null).await.0, 409, "a link into nowhere stops as well");
     door.close().await;
 }
 

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::support::daemon::{Daemon, Home, binary, delivery, rehearsal_binary, until};
 
 /// Kinds that are not the engine's to append: they come from outside and are their own transactions, tried in `crash` and `heard`.
-const FROM_OUTSIDE: [&str; 5] = ["alert_heard", "stopped", "noted", "answered", "opened"];
+const FROM_OUTSIDE: [&str; 6] = ["alert_heard", "stopped", "noted", "answered", "answer_refused", "opened"];
 /// Kinds that this story does not pass; `crash` passes them on the real store.
-const ELSEWHERE: [&str; 4] = ["stale", "woke", "enough", "ending"];
+const ELSEWHERE: [&str; 5] = ["stale", "woke", "enough", "ending", "reminded"];
 
 const RUNBOOK: &str = r#"
 runbook: rehearsed

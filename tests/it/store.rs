@@ -8,10 +8,11 @@ use std::time::Duration;
 use journal::{AppendError, Chosen, Claim, Claimed, Filter, Heard, Journal, OpenError, Retention, Scope, StartRefused};
 use policy::{Case, Decision, History, Permit, decide};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
-use runbook::book::{Configuration, Mode};
+use runbook::book::{Configuration, Mode, Runbook};
 use runbook::condition::Value;
 use runbook::finding::{Finding, Findings, Seen};
 use runbook::incident::{Aim, Event, How, Incident, Stage};
+use runbook::target::{Inventory, Target, TargetSelector};
 use runbook::time::Stamp;
 use runbookd::engine::{Engine, Silent};
 use tokio::sync::watch;
@@ -181,6 +182,117 @@ async fn whatever_stands_under_the_name_of_the_pause_file_stops_and_nothing_wait
     std::fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
     assert!(paused().await.is_some(), "a link, whatever is behind it");
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    assert!(paused().await.is_some(), "a link into nowhere");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, [0xff, 0xfe, 0x1b, b'[', b'2', b'J', 0]).unwrap();
+    let junk = paused().await.unwrap();
+    assert!(junk.contains("to go on") && !junk.contains('\u{1b}') && !junk.contains('\0'), "{junk:?}");
+    std::fs::write(&path, vec![b'x'; 10 << 20]).unwrap();
+    assert!(paused().await.unwrap().len() < 600, "a reason is no longer than a line");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    assert!(paused().await.is_some(), "what may not be read");
+}
+
+#[tokio::test]
+async fn the_pause_file_ends_only_when_it_says_so_readably() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    let path = folder.path().join(journal::PAUSE_FILE);
+    // The night on which clocks go back in Berlin, an hour before they do: an end is a moment, whatever the clocks on walls do.
+    let now: Stamp = "2026-10-25T02:00:00+02:00".parse().unwrap();
+    for (text, ends) in [
+        ("moving house (by Ana)\nuntil: 2026-10-25T02:30:00+01:00\n", Some("2026-10-25T01:30:00Z")),
+        ("until: 2026-10-25T01:30:00Z", Some("2026-10-25T01:30:00Z")),
+        ("until: tomorrow", None),
+        ("until: 02:30", None),
+        ("until: 2026-10-25T01:30:00Z\nuntil: 2026-10-25T01:00:00Z", None),
+        ("until: 2026-10-25T01:30:00", None),
+        ("", None),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let pause = journal.pause_for("cure", &[target()], now).await.unwrap();
+        assert!(pause.reason.is_some(), "{text}");
+        assert_eq!(pause.until, ends.map(|ends| ends.parse().unwrap()), "{text}");
+        let later = now.plus(Duration::from_secs(5_399));
+        assert!(journal.pause_for("cure", &[target()], later).await.unwrap().reason.is_some(), "{text}: a second before its end");
+        let after = journal.pause_for("cure", &[target()], now.plus(Duration::from_secs(5_400))).await.unwrap();
+        assert_eq!(after.reason.is_none(), ends.is_some(), "{text}: at its end");
+    }
+}
+
+#[tokio::test]
+async fn nobody_cuts_short_the_stop_of_another() {
+    let (_folder, journal) = opened(&one_runbook()).await;
+    let at = |seconds: u64| NOW.plus(Duration::from_secs(seconds));
+    let pause = async |reason: &str, by: &str, now: Stamp, until: Option<Stamp>| {
+        let ends = journal.pause(&Scope::All, reason, by, now, until).await.unwrap();
+        let row = journal.pauses(now).await.unwrap().remove(0);
+        assert_eq!(row.until, ends);
+        (ends, row.since, row.reason)
+    };
+    assert_eq!(pause("a migration", "dba", NOW, Some(at(7_200))).await.0, Some(at(7_200)));
+    let (ends, since, reason) = pause("lunch", "on-call", at(60), Some(at(360))).await;
+    assert_eq!((ends, since), (Some(at(7_200)), NOW));
+    assert_eq!(reason, "lunch; before that, dba: a migration");
+    assert_eq!(pause("a storm", "on-call", at(61), None).await.0, None, "no end is the latest end");
+    assert_eq!(pause("a storm", "on-call", at(62), Some(at(100))).await.0, None);
+    assert!(journal.resume(&Scope::All).await.unwrap());
+    assert_eq!(pause("short", "on-call", at(63), Some(at(100))).await.0, Some(at(100)));
+    let (ends, since, reason) = pause("another", "on-call", at(200), Some(at(300))).await;
+    assert_eq!((ends, since, reason.as_str()), (Some(at(300)), at(200), "another"), "one that is over counts for nothing");
+}
+
+/// A start may be admitted before a pause or not at all: whatever is admitted stands before the acknowledgement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_start_is_admitted_after_a_pause_was_acknowledged() {
+    let name = |number: usize| format!("cure-{number:03}");
+    let mut admitted = 0;
+    for round in 0..8_u64 {
+        let books = (0..24).map(|number| Runbook {
+            target: TargetSelector::Named(format!("rehearsal/t{number}").parse().unwrap()),
+            ..runbook(&name(number), Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])])
+        });
+        let mut configuration = configuration(books.collect());
+        let usual = configuration.inventory.get(&target()).unwrap().clone();
+        let of = |number: usize| Target { id: format!("rehearsal/t{number}").parse().unwrap(), ..usual.clone() };
+        configuration.inventory = Inventory::new((0..24).map(of));
+        configuration.rules.overall.at_once = u32::MAX;
+        configuration.rules.overall.rate.clear();
+        configuration.rules.disruption.budget = u32::MAX;
+        configuration.rules.storm.incidents = u32::MAX;
+        let (folder, journal) = opened(&configuration).await;
+        let mut ready = Vec::new();
+        for number in 0..24 {
+            let chosen = Chosen { runbook: name(number), target: format!("rehearsal/t{number}").parse().unwrap() };
+            journal.open_incident(&chosen, by_a_person(), NOW).await.unwrap();
+            let mut claimed = claim(&journal, NOW).await;
+            look(&journal, &mut claimed).await;
+            let permit = permit(&journal, &claimed.incident, &configuration).await;
+            ready.push((claimed, permit));
+        }
+        let acknowledged = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut starts = tokio::task::JoinSet::new();
+        for (mut claimed, permit) in ready {
+            let (journal, acknowledged) = (journal.clone(), acknowledged.clone());
+            starts.spawn(async move {
+                tokio::task::yield_now().await;
+                let was = acknowledged.load(std::sync::atomic::Ordering::SeqCst);
+                let started = journal.start(&mut claimed, permit, NOW).await.is_ok();
+                assert!(!(was && started), "a start after the acknowledgement was admitted");
+                started
+            });
+        }
+        // Every other time by the file, which the journal knows nothing of.
+        tokio::time::sleep(Duration::from_millis(round * 2)).await;
+        match round % 2 {
+            0 => drop(journal.pause(&Scope::All, "drill", "a person", NOW, None).await.unwrap()),
+            _ => std::fs::write(folder.path().join(journal::PAUSE_FILE), "drill").unwrap(),
+        }
+        acknowledged.store(true, std::sync::atomic::Ordering::SeqCst);
+        admitted += starts.join_all().await.into_iter().filter(|started| *started).count();
+    }
+    assert!(admitted < 8 * 24, "some came too late");
 }
 
 #[tokio::test]

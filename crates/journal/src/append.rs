@@ -9,10 +9,11 @@ use runbook::incident::{Event, IllegalEvent, Incident, IncidentId, Opening, Stag
 use runbook::time::Stamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
+use tokio::sync::MutexGuard;
 
 use crate::claim::Claim;
 use crate::codec;
-use crate::open::Journal;
+use crate::open::{Journal, Writer};
 use crate::outbox::has_news;
 
 /// Why an event was not appended.
@@ -72,15 +73,26 @@ impl Journal {
         }
     }
 
-    /// Appends an event that comes from outside: a person's answer or note, a stop.
+    /// Appends an event that comes from outside: a person's note, a stop. Answers have a way of their own.
     ///
     /// # Errors
     /// [`AppendError::Illegal`] when the incident's stage does not list it, with a reason for people.
     pub async fn append_from_outside(&self, id: IncidentId, now: Stamp, event: &Event) -> Result<Incident, AppendError> {
         let mut writer = self.writer().await;
         let at = writer.stamp(now);
+        let incident = self.load_with(&mut writer.connection, id).await?;
+        self.append_holding(writer, incident, at, event).await
+    }
+
+    /// Appends an event from outside to an incident that was loaded while the writer was held, and lets the writer go.
+    pub(crate) async fn append_holding(
+        &self,
+        mut writer: MutexGuard<'_, Writer>,
+        mut incident: Incident,
+        at: Stamp,
+        event: &Event,
+    ) -> Result<Incident, AppendError> {
         let config = writer.config.clone();
-        let mut incident = self.load_with(&mut writer.connection, id).await?;
         let seq = incident.seq;
         incident.apply(at, event)?;
         let outcome = async {
@@ -133,7 +145,7 @@ impl Journal {
     }
 }
 
-const EVENTS_OF: &str = "SELECT at, kind, version, body FROM events WHERE incident = $1 ORDER BY seq";
+pub(crate) const EVENTS_OF: &str = "SELECT at, kind, version, body FROM events WHERE incident = $1 ORDER BY seq";
 
 pub(crate) fn read_row(row: &SqliteRow) -> anyhow::Result<(Stamp, Event)> {
     let at = Stamp::from_millis(row.try_get(0)?);
@@ -175,7 +187,7 @@ pub(crate) async fn keep_lease(connection: &mut SqliteConnection, claim: &Claim,
 pub(crate) fn due(incident: &Incident, at: Stamp) -> Option<Stamp> {
     match &incident.stage {
         Stage::Closed { .. } => None,
-        Stage::Waiting { on: Waiting::Person(ask), .. } => Some(ask.expires),
+        Stage::Waiting { on: Waiting::Person(ask), .. } => Some(incident.question_due(ask)),
         Stage::Waiting { until, .. } => Some(*until),
         _ => Some(at),
     }

@@ -6,6 +6,7 @@
 //! Deliberately knows no clock (stamps are arguments and never go back), no policy but the permit, and nothing of people.
 
 mod append;
+mod asks;
 mod claim;
 mod codec;
 mod counted;
@@ -22,6 +23,7 @@ mod schema;
 mod start;
 
 pub use append::AppendError;
+pub use asks::{Became, NotAnswered};
 pub use claim::{Claim, Claimed};
 pub use counted::Past;
 pub use given_up::GivenUp;
@@ -31,5 +33,5 @@ pub use intake::{Delivery, Intake, NotTaken};
 pub use lists::{Filter, Recorded, Summary};
 pub use open::{Journal, OpenError};
 pub use outbox::ToTell;
-pub use pause::{PAUSE_FILE, PauseRow, Scope, pause_file};
+pub use pause::{PAUSE_FILE, PauseFile, PauseRow, Scope, pause_file};
 pub use start::StartRefused;

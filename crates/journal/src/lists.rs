@@ -23,6 +23,8 @@ pub struct Recorded {
     pub at: Stamp,
     /// What.
     pub event: Event,
+    /// The hash of the configuration that was in force then.
+    pub config: String,
 }
 
 /// One incident in a list.
@@ -101,14 +103,16 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read, or one of them not by this release.
     pub async fn events(&self, id: IncidentId) -> anyhow::Result<Vec<Recorded>> {
-        let rows = sqlx::query("SELECT at, kind, version, body, position, seq FROM events WHERE incident = $1 ORDER BY seq")
-            .bind(id.0 as i64)
-            .fetch_all(&self.inner.readers)
-            .await?;
+        let rows =
+            sqlx::query("SELECT at, kind, version, body, position, seq, config FROM events WHERE incident = $1 ORDER BY seq")
+                .bind(id.0 as i64)
+                .fetch_all(&self.inner.readers)
+                .await?;
         rows.iter()
             .map(|row| {
                 let (at, event) = read_row(row)?;
-                Ok(Recorded { position: row.try_get(4)?, incident: id, seq: row.try_get::<i64, _>(5)? as u64, at, event })
+                let (position, seq, config) = (row.try_get(4)?, row.try_get::<i64, _>(5)? as u64, row.try_get(6)?);
+                Ok(Recorded { position, incident: id, seq, at, event, config })
             })
             .collect()
     }
@@ -122,15 +126,6 @@ impl Journal {
             .fetch_all(&self.inner.readers)
             .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
-    }
-
-    /// The incident that a question belongs to.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn incident_of_ask(&self, ask: &str) -> anyhow::Result<Option<IncidentId>> {
-        let row = sqlx::query("SELECT incident FROM asks WHERE id = $1").bind(ask).fetch_optional(&self.inner.readers).await?;
-        row.map(|row| Ok(IncidentId(row.try_get::<i64, _>(0)? as u64))).transpose()
     }
 
     /// Open incidents with the alerts that belong to them: what the reconcile loop compares with Alertmanager.

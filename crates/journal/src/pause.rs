@@ -83,28 +83,43 @@ pub struct PauseRow {
 pub const PAUSE_FILE: &str = "PAUSE";
 
 impl Journal {
-    /// Pauses; acknowledged only when it is on disk. No act is admitted afterwards.
+    /// Pauses; acknowledged only when it is on disk. No act is admitted afterwards. Where the same is paused already, the later
+    /// end counts, so that nobody's stop is cut short by another's: to shorten one, resume first. Gives the end that counts.
     ///
     /// # Errors
     /// When the journal cannot be written: the caller then writes the pause file instead.
-    pub async fn pause(&self, scope: &Scope, reason: &str, by: &str, now: Stamp, until: Option<Stamp>) -> anyhow::Result<()> {
+    pub async fn pause(
+        &self,
+        scope: &Scope,
+        reason: &str,
+        by: &str,
+        now: Stamp,
+        until: Option<Stamp>,
+    ) -> anyhow::Result<Option<Stamp>> {
+        let mut counts = until;
         self.change_pause(async |connection: &mut SqliteConnection| {
-            sqlx::query(
-                "INSERT INTO pauses (scope, reason, by, since, until) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (scope) DO UPDATE SET reason = $2, by = $3, since = $4, until = $5",
+            let row = sqlx::query(
+                "INSERT INTO pauses (scope, reason, by, since, until) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (scope) DO UPDATE SET \
+                 by = $3, \
+                 reason = CASE WHEN (until IS NULL OR until > $4) AND reason <> $2 \
+                   THEN substr($2 || '; before that, ' || by || ': ' || reason, 1, 1000) ELSE $2 END, \
+                 since = CASE WHEN until IS NULL OR until > $4 THEN MIN(since, $4) ELSE $4 END, \
+                 until = CASE WHEN until IS NULL OR $5 IS NULL THEN NULL ELSE MAX(until, $5) END \
+                 RETURNING until",
             )
             .bind(scope.to_string())
             .bind(reason)
             .bind(by)
             .bind(now.millis())
             .bind(until.map(Stamp::millis))
-            .execute(connection)
+            .fetch_one(connection)
             .await
             .context("writing a pause")?;
+            counts = row.try_get::<Option<i64>, _>(0)?.map(Stamp::from_millis);
             Ok(true)
         })
-        .await
-        .map(|_| ())
+        .await?;
+        Ok(counts)
     }
 
     /// Ends a pause; false when there was none.
@@ -176,9 +191,10 @@ impl Journal {
                 until: row.try_get::<Option<i64>, _>(4)?.map(Stamp::from_millis),
             });
         }
-        if let Some(reason) = pause_file(self.directory()) {
+        if let Some(file) = pause_file(self.directory(), now) {
             let since = pause_file_since(self.directory()).map_or(now, |since| since.min(now));
-            pauses.push(PauseRow { scope: "all".to_owned(), reason, by: "the pause file".to_owned(), since, until: None });
+            let by = "the pause file".to_owned();
+            pauses.push(PauseRow { scope: "all".to_owned(), reason: file.reason, by, since, until: file.until });
         }
         Ok(pauses)
     }
@@ -187,19 +203,43 @@ impl Journal {
 /// What of the pause file is read.
 const MOST_SAID: u64 = 4_096;
 
-/// Why the pause file stops everything, if it is there. Whatever stands under its name stops: a folder, a link, a pipe. Only a
-/// plain file is read, and of it no more than a reason is long, without ever waiting: this is asked before every act.
-pub fn pause_file(directory: &Path) -> Option<String> {
+/// What the pause file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PauseFile {
+    /// Why, and how it is lifted.
+    pub reason: String,
+    /// When it ends by itself; only where a line `until: 2026-11-25T03:00:00Z` says so.
+    pub until: Option<Stamp>,
+}
+
+/// Why the pause file stops everything, if it is there and its end has not come. Whatever stands under its name stops: a folder,
+/// a link, a pipe, junk. Only a plain file is read, and of it no more than a reason is long, without ever waiting: this is
+/// asked before every act. An end that cannot be read is none.
+pub fn pause_file(directory: &Path, now: Stamp) -> Option<PauseFile> {
     let path = directory.join(PAUSE_FILE);
     match std::fs::symlink_metadata(&path) {
         Ok(_) => {
             let said = reason_in(&path).unwrap_or_default();
-            let said = runbook::text::inert(said.trim(), 200);
+            let ends: Vec<&str> = said.lines().filter_map(|line| line.trim().strip_prefix("until:")).collect();
+            // Two ends contradict each other, and the careful reading of that is no end.
+            let until = match ends.as_slice() {
+                [one] => one.parse().ok(),
+                _ => None,
+            };
+            if until.is_some_and(|until: Stamp| until <= now) {
+                return None;
+            }
+            let words: Vec<&str> = said.lines().filter(|line| !line.trim().starts_with("until:")).collect();
+            let words = runbook::text::inert(words.join(" ").trim(), 200);
             let lift = format!("remove {} to go on", path.display());
-            Some(if said.is_empty() { lift } else { format!("{said} ({lift})") })
+            let reason = if words.is_empty() { lift } else { format!("{words} ({lift})") };
+            Some(PauseFile { reason, until })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => Some(format!("whether {} is there cannot be told: {error}", path.display())),
+        Err(error) => {
+            let reason = format!("whether {} is there cannot be told: {error}", path.display());
+            Some(PauseFile { reason, until: None })
+        }
     }
 }
 
@@ -232,8 +272,9 @@ pub(crate) async fn pause_with(
     let row =
         sqlx::query("SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'pause_epoch'").fetch_one(&mut *connection).await?;
     let epoch: i64 = row.try_get(0)?;
-    let mut pause = Pause { epoch: epoch as u64, reason: pause_file(directory), until: None };
-    if pause.reason.is_some() {
+    let mut pause = Pause { epoch: epoch as u64, reason: None, until: None };
+    if let Some(file) = pause_file(directory, now) {
+        (pause.reason, pause.until) = (Some(file.reason), file.until);
         return Ok(pause);
     }
     let rows = sqlx::query("SELECT scope, reason, by, until FROM pauses WHERE until IS NULL OR until > $1")

@@ -13,7 +13,7 @@ use sqlx::{Connection, Row};
 use crate::append::{AppendError, Refused, check_claim, keep_lease, write_event};
 use crate::claim::Claim;
 use crate::open::Journal;
-use crate::pause::pause_with;
+use crate::pause::{pause_file, pause_with};
 
 /// Why a permit was not committed. Nothing was started; decide again.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,10 @@ impl Journal {
             write_event(&mut transaction, permit.seq(), at, &config, &event, &next).await?;
             write_attempt(&mut transaction, &permit, at).await?;
             keep_lease(&mut transaction, claim, at).await?;
+            // The file is no part of the transaction: whoever made it meanwhile is heard up to the last moment.
+            if pause_file(self.directory(), at).is_some() {
+                return Ok(Err(StartRefused::PauseChanged));
+            }
             transaction.commit().await.context("committing a start")?;
             Ok(Ok(()))
         }

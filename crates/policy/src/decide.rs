@@ -2,13 +2,18 @@
 //! of this file, so that the first closed gate is the one that people are told. An act passes all guards; an undo and the end
 //! of an effect pass pause, fresh look and identity only. Deliberately a function of its arguments: no clock, no store.
 
+use std::collections::BTreeSet;
+
+use runbook::approval::About;
 use runbook::book::{Configuration, Mode, Runbook};
 use runbook::finding::Findings;
 use runbook::identity::Selection;
-use runbook::incident::{Aim, Ask, Gate, How, Incident, IncidentId, Waiting};
+use runbook::incident::{Aim, Ask, Gate, Grant, How, Incident, IncidentId, Waiting};
 use runbook::order::{Ground, NoSelection, Order, Purpose};
-use runbook::time::Stamp;
+use runbook::text::inert;
+use runbook::time::{Span, Stamp};
 
+use crate::answer::{MayNot, may_agree};
 use crate::guards::{self, Past};
 use crate::history::{History, Pause};
 use crate::house;
@@ -201,7 +206,29 @@ fn grant_for<'a>(case: &Case<'a>, action: &runbook::action::Action, target: &run
     let grant = case.incident.grant.as_ref()?;
     let same = grant.ask.order.action == *action && grant.ask.order.target == *target && grant.ask.at_most == action.cap();
     let timely = case.now.since(grant.at) <= guards::GRANT_LASTS;
-    (same && timely).then_some(&grant.ask.order.selection)
+    (same && timely && may_still(case, grant).is_ok()).then_some(&grant.ask.order.selection)
+}
+
+/// Whether who agreed may still agree by the configuration as it is now.
+fn may_still(case: &Case<'_>, grant: &Grant) -> Result<(), MayNot> {
+    may_agree(case.current, case.incident, &grant.ask, &grant.by, grant.proof)
+}
+
+/// Why what somebody agreed to does not count for this order, where somebody agreed to something.
+fn agreed_in_vain(case: &Case<'_>, order: &Order) -> Option<String> {
+    let grant = case.incident.grant.as_ref()?;
+    let age = case.now.since(grant.at);
+    let why = match may_still(case, grant) {
+        Err(no) => no.why,
+        Ok(()) if age > guards::GRANT_LASTS => {
+            format!("that is {} ago, and what is there may be another by now", Span::from(age))
+        }
+        Ok(()) if grant.ask.order.action != order.action || grant.ask.order.target != order.target => {
+            "that was another step".to_owned()
+        }
+        Ok(()) => "nothing of what they were shown is left".to_owned(),
+    };
+    Some(format!("; {} had agreed, which does not count: {why}", inert(&grant.by, 80)))
 }
 
 fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Word {
@@ -231,15 +258,34 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
             {
                 return Ok(format!("ask ({whence}): {} agreed", grant.by));
             }
-            let expires = case.now.plus(case.current.approval_expiry());
+            // What the runbook no longer has nobody can agree to, so nobody is asked.
+            if let Err(why) = case.current.still_has(&rules.name, &case.incident.target, order) {
+                let why = format!("a person would have to agree ({whence}), but {why}");
+                return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
+            }
+            let lasts = case.current.approval_expiry();
+            let expires = case.now.plus(lasts);
+            let about = About::order(&rules.name, &case.incident.target, order);
+            let who = case.current.approval.may_agree(&case.current.inventory, &about);
+            if who.as_ref().is_some_and(BTreeSet::is_empty) {
+                let why = format!(
+                    "a person has to agree to {} on {} ({whence}), and the rules of approval let nobody",
+                    would(order),
+                    order.target
+                );
+                return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
+            }
             let ask = Ask {
                 id: case.ask_id.to_owned(),
                 order: order.clone(),
                 at_most: order.action.cap(),
                 shown: Ask::show(order.describe_on(case.findings, case.current.inventory.get(&order.target))),
                 expires,
+                remind: Ask::reminders(case.now, lasts, case.current.approval_reminder()),
+                who: who.into_iter().flatten().map(str::to_owned).collect(),
             };
-            let why = format!("a person has to agree to {} on {} ({whence})", would(order), order.target);
+            let before = agreed_in_vain(case, order).unwrap_or_default();
+            let why = format!("a person has to agree to {} on {} ({whence}){before}", would(order), order.target);
             Err(instead(why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
         }
     }

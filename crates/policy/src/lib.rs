@@ -1,6 +1,7 @@
 //! Decides, and mints permits. Why a crate of its own: what decides must not be able to touch anything, so that every
 //! decision can be tried with a table and replayed with the configuration of that night. No clock, no I/O, no async.
 
+pub mod answer;
 pub mod decide;
 pub mod guards;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod route;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{MayNot, Sort, may_agree};
 pub use decide::{Case, Decision, Ruling, decide};
 pub use history::{Attempted, Burst, Counted, History, Pause, Streak};
 pub use ledger::{Ledger, Started};

@@ -12,7 +12,7 @@ use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurre
 use runbook::condition::{Condition, Value};
 use runbook::finding::{Finding, Findings, Seen, Subject};
 use runbook::identity::Identity;
-use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Trigger, Waiting};
+use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Proof, Trigger, Waiting};
 use runbook::order::Verdict;
 use runbook::probe::{DockerProbe, Probe, RehearsalProbe};
 use runbook::target::{Class, Inventory, Kind, Place, Scope, Target, TargetId, TargetSelector, Traits};
@@ -20,6 +20,7 @@ use runbook::time::{Span, Stamp};
 
 use crate::{Attempted, Case, Decision, History, Pause, Ruling, decide, route};
 
+mod answers;
 mod house;
 mod refused;
 mod schedules;
@@ -261,6 +262,8 @@ fn a_service_that_keeps_data_and_that_a_label_chose_is_asked_about() {
             scope: Scope::default(),
         };
         scene.current.inventory = Inventory::new([Target { id: id.clone(), traits, place, known_as: vec![] }]);
+        // Only what the runbook still has is asked about.
+        scene.current.runbooks.insert(book.name.clone(), book.clone());
         scene.incident.runbook = std::sync::Arc::new(book);
         scene.incident.target = id;
         let ruling = scene.rule();
@@ -277,7 +280,10 @@ fn an_agreement_is_for_what_was_shown_and_for_a_while() {
     let mut scene = Scene::new(Mode::Ask);
     let Decision::Wait { until, on: Waiting::Person(ask), why } = scene.rule().decision else { panic!("it does not ask") };
     scene.happens(Event::Waits { until, on: Waiting::Person(ask.clone()), why, gates: vec![] });
-    scene.happens(Event::Answered { ask: ask.id.clone(), answer: Answer::Granted { by: "a person".to_owned() } });
+    scene.happens(Event::Answered {
+        ask: ask.id.clone(),
+        answer: Answer::Granted { by: "a person".to_owned(), proof: Proof::Unproved },
+    });
     scene.happens(Event::Looked { findings: scene.findings.clone() });
     assert!(matches!(scene.rule().decision, Decision::Act(_)));
     // Another cap, another target, or too late: asked anew.

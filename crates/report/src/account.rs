@@ -202,9 +202,9 @@ fn questions(steps: &[Step<'_>]) -> Vec<Question> {
             }
             Event::Answered { ask, answer } => {
                 let words = match answer {
-                    Answer::Granted { by } => format!("{} agreed", inert(by, NAME)),
-                    Answer::Denied { by, why } if why.is_empty() => format!("{} said no", inert(by, NAME)),
-                    Answer::Denied { by, why } => format!("{} said no: {}", inert(by, NAME), inert(why, SENTENCE)),
+                    Answer::Granted { by, .. } => format!("{} agreed", inert(by, NAME)),
+                    Answer::Denied { by, why, .. } if why.is_empty() => format!("{} said no", inert(by, NAME)),
+                    Answer::Denied { by, why, .. } => format!("{} said no: {}", inert(by, NAME), inert(why, SENTENCE)),
                     Answer::Expired => "nobody answered in time, which is a no".to_owned(),
                 };
                 if let Some((_, question)) = questions.iter_mut().rev().find(|(id, _)| id == ask) {
@@ -232,6 +232,9 @@ fn refused(incident: &Incident, steps: &[Step<'_>]) -> Vec<Refused> {
                 ("did nothing more".to_owned(), why, gates.as_slice())
             }
             Event::Stopped { why } => ("was stopped".to_owned(), why, [].as_slice()),
+            Event::AnswerRefused { by, why, .. } => {
+                (format!("did not take the answer of {}", inert(by, NAME)), why, [].as_slice())
+            }
             _ => continue,
         };
         let why = inert(why, SENTENCE);

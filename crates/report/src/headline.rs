@@ -31,7 +31,7 @@ pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner)
 
     draft.heading(&state);
     if let Stage::Waiting { on: Waiting::Person(ask), .. } = &incident.stage {
-        for line in question(ask, incident, manner) {
+        for line in question(ask, incident, events, manner) {
             draft.line(&line);
         }
     }
@@ -147,7 +147,7 @@ fn last_wait(events: &[(Stamp, Event)]) -> Option<&str> {
 }
 
 // Everything that a person agrees to, and how.
-fn question(ask: &Ask, incident: &Incident, manner: &Manner) -> Vec<Prose> {
+fn question(ask: &Ask, incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> Vec<Prose> {
     let facts = ask.order.action.facts();
     let shown =
         ask.shown.iter().map(
@@ -164,6 +164,13 @@ fn question(ask: &Ask, incident: &Incident, manner: &Manner) -> Vec<Prose> {
             ask.at_most, facts.disturbs
         )),
     ];
+    if !ask.who.is_empty() {
+        lines.push(Prose::of("May agree: ").join(named(ask.who.clone(), ASKED)).say("; anybody may refuse."));
+    }
+    let told = |event: &Event| matches!(event, Event::Reminded { ask: told, .. } if *told == ask.id);
+    if let Some((at, _)) = events.iter().rev().find(|(_, event)| told(event)) {
+        lines.push(Prose::of(format!("Told again at {}.", moment(*at, incident.opened))));
+    }
     lines.extend(Prose::of("Exactly: ").join(named(shown.collect(), ASKED)).broken(1_000));
     lines
 }

@@ -9,6 +9,7 @@ mod account;
 mod delivery;
 mod figures;
 mod headline;
+mod in_force;
 mod message;
 mod outgoing;
 mod pace;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use delivery::{Delivery, Fault, Refusal, deliver};
 pub use headline::headline;
+pub use in_force::in_force;
 pub use message::{Block, Message, TextObject};
 pub use outgoing::{Kind, Outgoing, Sent, outgoing};
 pub use pace::Pace;

@@ -2,8 +2,9 @@
 //! history of a report then tell the same story in the same words. Every kind of event has its arm, so that a new kind breaks the
 //! build here. Deliberately no opinion on where a sentence goes: `story` and `terminal` choose by [`Voice`].
 
-use runbook::incident::{Answer, Event, Incident, Reply, Trigger, Waiting};
+use runbook::incident::{Answer, Event, Incident, Proof, Reply, Trigger, Waiting};
 use runbook::order::Verdict;
+use runbook::time::Stamp;
 
 use crate::figures;
 use crate::prose::Prose;
@@ -88,14 +89,22 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         Event::Woke { why } => (Voice::Detail, Prose::of("Goes on: ").say(why).stop()),
         Event::Answered { answer, .. } => {
             let line = match answer {
-                Answer::Granted { by } => {
-                    Prose::new().code(by).say(" agreed. Looks again, and acts only on what was shown and is still there.")
+                Answer::Granted { by, proof } => {
+                    who(by, *proof).say(" agreed. Looks again, and acts only on what was shown and is still there.")
                 }
-                Answer::Denied { by, why } if why.is_empty() => Prose::new().code(by).say(" said no."),
-                Answer::Denied { by, why } => Prose::new().code(by).say(" said no: ").code(why).stop(),
+                Answer::Denied { by, proof, why } if why.is_empty() => who(by, *proof).say(" said no."),
+                Answer::Denied { by, proof, why } => who(by, *proof).say(" said no: ").code(why).stop(),
                 Answer::Expired => Prose::of("Nobody answered in time, which is a no."),
             };
             (Voice::Follow, line)
+        }
+        Event::Reminded { ask, through } => {
+            let line = Prose::new().strong("Still waits for a person");
+            (Voice::Channel, again(line, incident, ask, *through, step.at, manner))
+        }
+        Event::AnswerRefused { by, proof, why, .. } => {
+            let line = Prose::of("An answer was not taken: ").join(who(by, *proof)).say(" tried to agree. ").say(why).stop();
+            (Voice::Follow, line.say(" The question still stands."))
         }
         Event::RungSkipped { why, .. } => (Voice::Follow, Prose::of("Does not do ").code(rung).say(": ").say(why).stop()),
         Event::Enough { why } => (Voice::Follow, Prose::of("Leaves out the rest of ").code(rung).say(": ").say(why).stop()),
@@ -153,6 +162,27 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             (voice, Prose::new().strong(words::ending(*how)).say(": ").say(why).stop())
         }
     }
+}
+
+// A person's name, and whether it is known to be theirs.
+fn who(by: &str, proof: Proof) -> Prose {
+    let line = Prose::new().code(by);
+    if proof.holds() { line.say(" (proved by their token)") } else { line }
+}
+
+// A question told again: what it asks, until when, and how it is answered. Of one that is no longer open only that it was told.
+fn again(line: Prose, incident: &Incident, id: &str, through: u32, at: Stamp, manner: &Manner) -> Prose {
+    let Some(ask) = incident.question().filter(|ask| ask.id == id) else {
+        return line.say(format!(" (told again, {through})."));
+    };
+    let left = words::span(ask.expires.since(at));
+    let last = if ask.remind.len() <= through as usize { ", for the last time" } else { "" };
+    line.say(format!("{last}: no answer within {left} is a no. May it do "))
+        .join(words::order(&ask.order))
+        .say("? To agree: ")
+        .code(manner.approve(ask))
+        .say(", to refuse: ")
+        .code(manner.deny(ask))
 }
 
 // Who, and what it is; the words often begin with the name already.

@@ -1,6 +1,6 @@
 //! The story of an incident: one reply in its thread per event that a person would want to know, with the event's sequence number as
-//! key, so that delivery can be repeated and nothing is told twice. Deliberately not every look, and not every repetition of the same
-//! wait: a thread that scrolls is not read. All of it is in `incidents show`.
+//! key, so that delivery can be repeated and nothing is told twice. Deliberately not every look, not every repetition of the same
+//! wait, and no reminder of a question that is answered: a thread that scrolls is not read. All of it is in `incidents show`.
 
 use runbook::incident::{Event, Incident};
 use runbook::time::Stamp;
@@ -44,6 +44,12 @@ pub fn story(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) ->
     let mut last_wait: Option<String> = None;
     for step in steps(incident, events) {
         if matches!(step.event, Event::Closed { .. }) {
+            continue;
+        }
+        if let Event::Reminded { ask, .. } = step.event
+            && incident.question().is_none_or(|open| open.id != *ask)
+        {
+            // Whoever is reminded of a question that is answered would look for it in vain.
             continue;
         }
         let (voice, line) = sentence(incident, &step, manner);

@@ -1,6 +1,8 @@
 //! Incidents as plain text for a terminal: the list, one in full, and every decision gate by gate. No markup and no colours: what is
 //! foreign has been made inert, and the only line breaks are ours. Deliberately no width: the terminal knows its own.
 
+use std::collections::BTreeMap;
+
 use runbook::incident::{Event, Gate, Incident, IncidentId};
 use runbook::text::inert;
 use runbook::time::Stamp;
@@ -80,11 +82,13 @@ pub fn show(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> 
     text
 }
 
-/// Every decision of an incident, guard by guard.
-pub fn explain(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> String {
+/// Every decision of an incident, guard by guard. `in_force` says, by an event's number, what configuration was in force from it
+/// on; it is told before the first decision that was made by it.
+pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeMap<u64, String>, manner: &Manner) -> String {
     let mut text =
         format!("{}  {} on {}, {}\n", incident.id, inert(&incident.runbook.name, 60), incident.target, incident.stage.word());
     let mut decisions = 0;
+    let mut last: Option<&String> = None;
     for step in steps(incident, events) {
         let gates = match step.event {
             Event::Waits { gates, .. }
@@ -96,13 +100,20 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) 
             | Event::Stale { .. }
             | Event::Enough { .. }
             | Event::Answered { .. }
+            | Event::Reminded { .. }
+            | Event::AnswerRefused { .. }
             | Event::Looked { .. } => &[][..],
             _ => continue,
         };
         let (_, line) = sentence(incident, &step, manner);
+        let told = in_force.range(..=step.seq).next_back().map(|(_, words)| words);
+        if told != last && !gates.is_empty() {
+            text.push_str(&format!("\n{}\n", told.map_or("", String::as_str)));
+            last = told;
+        }
         text.push_str(&format!("\n{}  {}\n", second(step.at), line.plain()));
         text.push_str(&guards(gates));
-        decisions += usize::from(!matches!(step.event, Event::Opened(_) | Event::Looked { .. }));
+        decisions += usize::from(!matches!(step.event, Event::Opened(_) | Event::Looked { .. } | Event::Reminded { .. }));
     }
     if decisions == 0 {
         text.push_str("\nNothing has been decided yet.\n");

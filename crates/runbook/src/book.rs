@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
+use crate::approval::Approval;
 use crate::condition::Condition;
 use crate::interval::Intervals;
 use crate::matcher::Matchers;
+use crate::order::Order;
 use crate::probe::Probe;
 use crate::rules::Rules;
 use crate::target::{Inventory, TargetId, TargetSelector};
@@ -152,6 +154,9 @@ pub struct Configuration {
     pub intervals: BTreeMap<String, Intervals>,
     /// How long an approval is waited for.
     pub approval_expires: Option<Span>,
+    /// Who may agree to what, and how they are asked.
+    #[serde(default)]
+    pub approval: Approval,
     /// What holds for all runbooks together.
     #[serde(default)]
     pub rules: Rules,
@@ -161,5 +166,28 @@ impl Configuration {
     /// How long an approval is waited for: 30 minutes where nothing is said.
     pub fn approval_expiry(&self) -> std::time::Duration {
         self.approval_expires.map_or(std::time::Duration::from_secs(30 * 60), Span::duration)
+    }
+
+    /// How long until a question that nobody answered is told again: a third of its time where nothing is said.
+    pub fn approval_reminder(&self) -> std::time::Duration {
+        self.approval.remind.map_or(self.approval_expiry() / 3, Span::duration)
+    }
+
+    /// Whether the runbook still has the very step that this order is for.
+    ///
+    /// # Errors
+    /// What is no longer there: the target, the runbook, or the step with these arguments.
+    pub fn still_has(&self, runbook: &str, own: &TargetId, order: &Order) -> Result<(), String> {
+        if self.inventory.get(&order.target).is_none() {
+            return Err(format!("{} is no longer in the inventory", order.target));
+        }
+        let Some(rules) = self.runbooks.get(runbook) else {
+            return Err(format!("the runbook {runbook} is no longer in the configuration"));
+        };
+        let mut steps = rules.remedies.iter().flat_map(|remedy| &remedy.steps);
+        if steps.any(|step| step.action == order.action && step.target.as_ref().unwrap_or(own) == &order.target) {
+            return Ok(());
+        }
+        Err(format!("the runbook {runbook} no longer has the step {} on {}", order.action, order.target))
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod alert;
+pub mod approval;
 pub mod book;
 pub mod condition;
 pub mod finding;

@@ -49,6 +49,14 @@ impl Stamp {
     }
 }
 
+impl FromStr for Stamp {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = chrono::DateTime::parse_from_rfc3339(text.trim());
+        read.map(|at| Self::from_millis(at.timestamp_millis())).map_err(|_| "a moment is written 2026-11-25T03:00:00Z".to_owned())
+    }
+}
+
 impl fmt::Display for Stamp {
     /// RFC 3339 in UTC with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod asks;
 mod client;
 mod configuration;
 mod failure;
@@ -93,7 +94,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Schema { form } = command {
         return configuration::schema(form);
     }
-    let client = Client::new(place.state_directory());
+    let client = Client::new(place.state_directory(), place.token_file.clone());
     match command {
         Command::Serve { .. } | Command::Check { .. } | Command::Schema { .. } => Ok(()),
         Command::Doctor => look::doctor(&client, json).await,
@@ -106,6 +107,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             ask::report(&client, &words, runbook.as_deref(), target.as_ref(), by, json).await
         }
         Command::Note { id, words, by } => ask::note(&client, id, &words, by, json).await,
+        Command::Asks => asks::list(&client, json).await,
         Command::Approve { ask, by } => ask::answer(&client, &ask, None, by, json).await,
         Command::Deny { ask, why, by } => ask::answer(&client, &ask, Some(&why), by, json).await,
         Command::Reload => ask::reload(&client, json).await,

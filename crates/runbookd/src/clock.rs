@@ -59,9 +59,9 @@ impl Clock {
                 tracing::error!(
                     apart_seconds = apart.as_secs(),
                     "the clock jumped: nothing acts by itself for {} s; check the machine's time synchronisation",
-                    DOUBT.as_secs()
+                    doubt().as_secs()
                 );
-                state.doubted_until = Some(monotonic + DOUBT);
+                state.doubted_until = Some(monotonic + doubt());
             }
             // Both are taken anew each time, so that slow drift (which NTP makes on purpose) never adds up to a jump.
             state.wall = wall;
@@ -82,7 +82,7 @@ impl Clock {
         let left = state.doubted_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(state.monotonic));
         let ahead = state.given.since(state.wall);
         if ahead > JUMP {
-            return Some(now.plus(left.max(DOUBT)));
+            return Some(now.plus(left.max(doubt())));
         }
         (!left.is_zero()).then(|| now.plus(left))
     }
@@ -92,6 +92,18 @@ impl Default for Clock {
     fn default() -> Self {
         Self::new()
     }
+}
+
+#[cfg(not(feature = "rehearsal"))]
+fn doubt() -> Duration {
+    DOUBT
+}
+
+/// In rehearsals the doubt may be shorter: a test cannot wait for ten minutes.
+#[cfg(feature = "rehearsal")]
+fn doubt() -> Duration {
+    let seconds = std::env::var("RUNBOOKD_DOUBT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(DOUBT, Duration::from_secs)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: the one place that reads the wall clock")]

@@ -4,6 +4,7 @@
 //! started by hand passes the same guards as what an alert started.
 
 mod dry;
+pub mod explained;
 mod eyes;
 mod pausefile;
 mod start;

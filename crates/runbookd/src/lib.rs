@@ -14,6 +14,7 @@ pub mod http;
 pub mod killpoint;
 pub mod live;
 pub mod metrics;
+pub mod people;
 pub mod random;
 pub mod reconcile;
 pub mod routing;

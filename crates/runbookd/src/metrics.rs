@@ -3,6 +3,7 @@
 //! off an event is counted from the event ([`Metrics::happened`]), so a new path cannot forget it. What the journal knows is
 //! read when it is asked for (`scrape`). Deliberately no HTTP.
 
+mod people;
 mod scrape;
 
 use std::sync::atomic::AtomicU64;
@@ -147,6 +148,7 @@ pub struct Metrics {
     reload_at: FloatGauge,
     connections: Gauge,
     connections_refused: Counter,
+    people: people::People,
 }
 
 impl Default for Metrics {
@@ -237,6 +239,7 @@ impl Metrics {
                 "Connections turned away because too many were open",
                 Counter::default(),
             ),
+            people: people::People::new(to),
             registry,
             reading: tokio::sync::Mutex::new(()),
         };
@@ -311,7 +314,7 @@ impl Metrics {
                     self.refusals.get_or_create(&ByGate { gate: gate.name.clone() }).inc();
                 }
             }
-            _ => {}
+            _ => self.asked(event),
         }
     }
 

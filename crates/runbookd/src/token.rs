@@ -20,7 +20,7 @@ pub const API_TOKEN: &str = "api.token";
 /// Random bytes in a token that we make.
 const BYTES: usize = 32;
 /// Fewer characters than this can be guessed.
-const SHORTEST: usize = 16;
+pub(crate) const SHORTEST: usize = 16;
 /// More than any token.
 const LONGEST: u64 = 4096;
 

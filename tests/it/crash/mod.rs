@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use journal::{Chosen, Claimed, Filter, Journal};
 use runbook::book::Configuration;
-use runbook::incident::{Answer, Event, How, Incident, IncidentId, Next, Stage, Trigger};
+use runbook::incident::{Answer, How, Incident, IncidentId, Next, Proof, Stage, Trigger};
 use runbook::order::Verdict;
 use runbookd::engine::{Engine, Silent};
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ use world::{Behaviour, Happened, Outside, Rehearsal};
 pub enum Person {
     /// Says yes.
     Grants,
+    /// Says yes once the question was told again.
+    GrantsLate,
     /// Says no.
     Denies,
     /// Sleeps.
@@ -97,12 +99,15 @@ async fn live(engine: &Engine<Rehearsal>, journal: &Journal, outside: &Outside, 
 async fn answer(journal: &Journal, outside: &Outside, person: Person) {
     for summary in journal.incidents(Filter { open_only: true, most: 0 }).await.unwrap() {
         let incident = journal.load(summary.id).await.unwrap();
-        let Next::Answer { ask, .. } = incident.next() else { continue };
+        let Next::Answer { ask, expires, .. } = incident.next() else { continue };
         let answer = match person {
-            Person::Grants => Answer::Granted { by: "a person".to_owned() },
-            _ => Answer::Denied { by: "a person".to_owned(), why: String::new() },
+            Person::Grants | Person::GrantsLate => Answer::Granted { by: "a person".to_owned(), proof: Proof::Unproved },
+            _ => Answer::Denied { by: "a person".to_owned(), proof: Proof::Unproved, why: String::new() },
         };
-        journal.append_from_outside(summary.id, outside.now(), &Event::Answered { ask, answer }).await.unwrap();
+        let late = person == Person::GrantsLate && incident.reminded == 0;
+        if !late && outside.now() < expires {
+            journal.answer(&ask, outside.now(), &answer, |_, _| Ok::<(), ((), String)>(())).await.unwrap();
+        }
     }
 }
 

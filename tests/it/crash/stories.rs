@@ -205,6 +205,11 @@ async fn a_person_grants() {
 }
 
 #[tokio::test]
+async fn a_person_grants_after_a_reminder() {
+    rehearse(asking(Person::GrantsLate, &[How::Cured])).await;
+}
+
+#[tokio::test]
 async fn a_person_denies() {
     rehearse(asking(Person::Denies, &[How::Denied])).await;
 }
@@ -303,4 +308,37 @@ async fn what_cannot_be_seen_is_not_acted_on() {
     let (outside, incidents, _) = super::tell(&forever, &[]).await;
     assert!(outside.ledger.lock().unwrap().in_force.is_empty());
     super::assert_invariants(&forever, &outside, &incidents, "blind for ever");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_a_long_downtime_is_too_late_and_nothing_acts() {
+    let story = asking(Person::Sleeps, &[How::HandedOver]);
+    let directory = super::directory();
+    let outside = super::Outside::new(story.behaviour.clone());
+    let mut ask = String::new();
+    for life in 0..2 {
+        let world = std::sync::Arc::new(super::Rehearsal::new(&outside, usize::MAX));
+        let journal = journal::Journal::open(directory.path()).await.unwrap();
+        journal.adopt(&story.configuration, outside.now()).await.unwrap();
+        let (_keep, current) = tokio::sync::watch::channel(std::sync::Arc::new(story.configuration.clone()));
+        let engine = super::Engine::new(journal.clone(), world, current, std::sync::Arc::new(super::Silent));
+        if life == 0 {
+            let chosen = journal::Chosen { runbook: "cure".to_owned(), target: target() };
+            journal.open_incident(&chosen, by_alert(), outside.now()).await.unwrap();
+            engine.work_on_one().await.unwrap();
+            ask = journal.questions().await.unwrap()[0].1.id.clone();
+            // The machine is off for longer than the question stands.
+            outside.advance(Duration::from_secs(7_200));
+            continue;
+        }
+        let granted = super::Answer::Granted { by: "a person".to_owned(), proof: super::Proof::Unproved };
+        let late = journal.answer(&ask, outside.now(), &granted, |_, _| Ok::<(), ((), String)>(())).await;
+        assert!(late.is_err_and(|why| why.to_string().contains("it expired at")));
+        super::live(&engine, &journal, &outside, Person::Sleeps).await;
+        let incidents = journal.incidents(journal::Filter::default()).await.unwrap();
+        assert_eq!(incidents[0].how.as_deref(), Some("handed_over"));
+        let events = journal.events(incidents[0].id).await.unwrap();
+        assert!(!events.iter().any(|recorded| recorded.event.kind() == "reminded"), "what is over is not told again");
+        assert!(!outside.ledger.lock().unwrap().happened.iter().any(|h| matches!(h, super::Happened::Effect(..))));
+    }
 }

@@ -79,7 +79,12 @@ fn all_is_well(sample: &Sample) {
     let report = final_report(incident, events, &manner);
     within_limits(&report.message(&manner));
     let json = report.json().unwrap().to_string();
-    let texts = [report.text(), terminal::show(incident, events, &manner), terminal::explain(incident, events, &manner), json];
+    let texts = [
+        report.text(),
+        terminal::show(incident, events, &manner),
+        terminal::explain(incident, events, &Default::default(), &manner),
+        json,
+    ];
     for text in texts {
         let steers = |c: char| {
             (c.is_control() && c != '\n')

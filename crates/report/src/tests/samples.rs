@@ -184,7 +184,8 @@ pub(super) fn asking(words: &str) -> Sample {
     let order = order(100..114, 20);
     let shown = order.describe(&sessions(80, 0.93, 100..119, words));
     let expires = Stamp::from_millis(NIGHT + 1_800_000);
-    let ask = Ask { id: "q7f3k9".into(), order, at_most: 20, shown: Ask::show(shown), expires };
+    let remind = [600_000, 1_500_000].map(|after| Stamp::from_millis(NIGHT + after)).to_vec();
+    let ask = Ask { id: "q7f3k9".into(), order, at_most: 20, shown: Ask::show(shown), expires, remind, who: Vec::new() };
     let mode = [("mode", "ask, until 07:00")];
     let waits = Event::Waits {
         until: expires,
@@ -240,7 +241,8 @@ pub(super) fn handed_over(words: &str) -> Sample {
 
 /// A person said no.
 pub(super) fn denied(words: &str) -> Sample {
-    let answer = Answer::Denied { by: format!("ann{words}"), why: format!("not during the release{words}") };
+    let answer =
+        Answer::Denied { by: format!("ann{words}"), proof: Proof::Unproved, why: format!("not during the release{words}") };
     asking(words)
         .then(60_000, Event::Answered { ask: "q7f3k9".into(), answer })
         .then(60_010, Event::Closed { how: How::Denied, why: format!("ann{words} said no: not during the release{words}") })

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use runbook::incident::{Answer, Event, Proof};
+
 use super::samples::{self, Sample};
 use crate::delivery::refusal;
+use crate::headline::headline;
 use crate::outgoing::Kind;
 use crate::words::Manner;
 use crate::{Delivery, Fault, Outgoing, Refusal, Sent, outgoing, story};
@@ -70,6 +73,41 @@ fn what_wants_a_person_is_shown_in_the_channel() {
     let loud: Vec<_> = said.iter().filter(|outgoing| outgoing.loud).map(|outgoing| outgoing.kind).collect();
     assert_eq!(loud, [Kind::Thread, Kind::Final]);
     assert!(say_all(&samples::cured(""), &mut Sent::default()).iter().all(|outgoing| !outgoing.loud));
+}
+
+#[test]
+fn a_question_is_told_again_until_it_is_answered() {
+    let again = |sample: &Sample| {
+        let story = story(&sample.incident, &sample.events, &Manner::default());
+        story.into_iter().filter(|entry| entry.line.plain().starts_with("Still waits for a person")).collect::<Vec<_>>()
+    };
+    let asked = samples::asking("").then(600_000, Event::Reminded { ask: "q7f3k9".into(), through: 1 });
+    let told = again(&asked);
+    let line = told[0].line.plain();
+    assert!(told.len() == 1 && told[0].loud, "it goes out like the question itself: {told:?}");
+    for wanted in ["no answer within 20m is a no", "runbookd approve q7f3k9", "runbookd deny q7f3k9"] {
+        assert!(line.contains(wanted), "{wanted}: {line}");
+    }
+    let last = asked.clone().then(1_500_000, Event::Reminded { ask: "q7f3k9".into(), through: 2 });
+    assert!(again(&last)[1].line.plain().contains("for the last time"));
+    assert!(
+        headline(&last.incident, &last.events, &Manner::default())
+            .blocks
+            .iter()
+            .any(|b| format!("{b:?}").contains("Told again at"))
+    );
+    let refused = Event::AnswerRefused {
+        ask: "q7f3k9".into(),
+        by: "on-call".into(),
+        proof: Proof::Token,
+        why: "on-call may not agree: dba may".into(),
+    };
+    let tried = last.then(1_510_000, refused);
+    let story = story(&tried.incident, &tried.events, &Manner::default());
+    assert!(story.last().unwrap().line.plain().contains("The question still stands."));
+    let answer = Answer::Granted { by: "dba".into(), proof: Proof::Token };
+    let answered = tried.then(1_520_000, Event::Answered { ask: "q7f3k9".into(), answer });
+    assert_eq!(again(&answered), [], "what Slack was not told in time it is not told after the answer");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn stories() {
 fn terminals() {
     let over = samples::handed_over("");
     check("show_handed_over", terminal::show(&over.incident, &over.events, &manner()));
-    check("explain_handed_over", terminal::explain(&over.incident, &over.events, &manner()));
+    check("explain_handed_over", terminal::explain(&over.incident, &over.events, &Default::default(), &manner()));
     let summaries: Vec<_> = samples::all("").iter().map(|sample| terminal::Summary::of(&sample.incident)).collect();
     check("list", terminal::list(&summaries));
     assert_eq!(terminal::list(&[]), "No incidents.\n");

@@ -1,13 +1,11 @@
 //! What can happen to an incident. Events are durable: each has a kind and a version in the journal, and what an earlier
 //! release wrote stays readable. Deliberately no secrets and no raw server replies: only what was seen, decided and done.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertStatus, Fingerprint};
 use crate::finding::{Finding, Findings};
-use crate::identity::Identity;
+use crate::incident::ask::{Answer, Ask, Proof};
 use crate::incident::stage::How;
 use crate::incident::{IncidentId, StepRef};
 use crate::order::{Order, Verdict};
@@ -86,48 +84,6 @@ pub enum Waiting {
     Turn,
     /// The end of a time at which its target is left alone.
     Quiet,
-}
-
-/// A question to a person, bound to everything that was shown.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Ask {
-    /// Opaque, random, single use.
-    pub id: String,
-    /// Exactly what would be done.
-    pub order: Order,
-    /// The cap in force.
-    pub at_most: u32,
-    /// The identities in words, as shown.
-    pub shown: BTreeMap<String, String>,
-    /// No answer by then is a no.
-    pub expires: Stamp,
-}
-
-impl Ask {
-    /// Identities with the words they were shown under.
-    pub fn show(lines: BTreeMap<Identity, String>) -> BTreeMap<String, String> {
-        lines.into_iter().map(|(identity, words)| (identity.to_string(), words)).collect()
-    }
-}
-
-/// A person's answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Yes, to exactly this.
-    Granted {
-        /// Who.
-        by: String,
-    },
-    /// No.
-    Denied {
-        /// Who.
-        by: String,
-        /// Why, if they said.
-        why: String,
-    },
-    /// Nobody answered in time; the same as no.
-    Expired,
 }
 
 /// Evidence captured before a step.
@@ -214,6 +170,25 @@ pub enum Event {
         ask: String,
         /// How.
         answer: Answer,
+    },
+    /// The open question was told again.
+    Reminded {
+        /// Which question.
+        ask: String,
+        /// How many of its reminders are behind it with this one.
+        through: u32,
+    },
+    /// Somebody tried to answer the open question and may not; it stays open.
+    AnswerRefused {
+        /// Which question.
+        ask: String,
+        /// Who, by the name they gave or proved.
+        by: String,
+        /// By what the name is known.
+        #[serde(default)]
+        proof: Proof,
+        /// Why not.
+        why: String,
     },
     /// Policy says that this rung does not apply.
     RungSkipped {
@@ -311,6 +286,8 @@ impl Event {
             Event::Waits { .. } => "waits",
             Event::Woke { .. } => "woke",
             Event::Answered { .. } => "answered",
+            Event::Reminded { .. } => "reminded",
+            Event::AnswerRefused { .. } => "answer_refused",
             Event::RungSkipped { .. } => "rung_skipped",
             Event::Enough { .. } => "enough",
             Event::EvidenceCaptured { .. } => "evidence_captured",
@@ -326,7 +303,7 @@ impl Event {
     }
 
     /// Every kind; the crash tests make their matrix from it.
-    pub const KINDS: [&'static str; 20] = [
+    pub const KINDS: [&'static str; 22] = [
         "opened",
         "alert_heard",
         "stopped",
@@ -336,6 +313,8 @@ impl Event {
         "waits",
         "woke",
         "answered",
+        "reminded",
+        "answer_refused",
         "rung_skipped",
         "enough",
         "evidence_captured",

@@ -9,9 +9,9 @@ use crate::action::Action;
 use crate::alert::AlertStatus;
 use crate::book::Runbook;
 use crate::finding::Findings;
-use crate::incident::event::{Answer, Event, Opening, Reply, Trigger, Waiting};
+use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Failing, Grant, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::incident::{Attempt, Failing, Incident, IncidentId, JoinedAlert, StepRef};
 use crate::order::{Order, Purpose, Verdict};
 use crate::time::Stamp;
 
@@ -53,6 +53,7 @@ impl Incident {
             failing: None,
             skipped: BTreeSet::new(),
             grant: None,
+            reminded: 0,
             unseen_since: None,
             kept_since: None,
             stopped: None,
@@ -131,6 +132,7 @@ impl Incident {
                 if let Waiting::Person(_) = on {
                     // A new question replaces what was agreed to before.
                     self.grant = None;
+                    self.reminded = 0;
                 }
                 match on {
                     Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet => {
@@ -156,6 +158,8 @@ impl Incident {
                 _ => Err("it is not waiting".to_owned()),
             },
             Event::Answered { ask, answer } => self.answered(at, ask, answer),
+            Event::Reminded { ask, through } => self.is_reminded(at, ask, *through),
+            Event::AnswerRefused { ask, .. } => self.was_refused(ask),
             Event::RungSkipped { why, .. } => {
                 self.deciding_to(Aim::Do)?;
                 if !self.applied.is_empty() || self.at.step != 0 {
@@ -260,34 +264,6 @@ impl Incident {
     fn deciding_to(&self, wanted: Aim) -> Result<(), String> {
         let aim = self.deciding()?;
         if aim == wanted { Ok(()) } else { Err(format!("the look was for {aim:?}, not for {wanted:?}")) }
-    }
-
-    fn answered(&mut self, at: Stamp, id: &str, answer: &Answer) -> Result<(), String> {
-        let Stage::Waiting { aim, on: Waiting::Person(ask), .. } = &self.stage else {
-            return Err("no question is open".to_owned());
-        };
-        let (aim, ask) = (*aim, ask.clone());
-        if ask.id != id {
-            return Err("another question is open; this answer is stale".to_owned());
-        }
-        match answer {
-            Answer::Granted { by } if at < ask.expires => {
-                self.grant = Some(Grant { ask, by: by.clone(), at });
-                self.stage = Stage::Looking(aim);
-                Ok(())
-            }
-            Answer::Granted { .. } => Err("the question had expired; no answer in time is a no".to_owned()),
-            Answer::Denied { by, why } => {
-                let why = if why.is_empty() { format!("{by} said no") } else { format!("{by} said no: {why}") };
-                self.end(How::Denied, why);
-                Ok(())
-            }
-            Answer::Expired if at >= ask.expires => {
-                self.end(How::HandedOver, "nobody answered in time, which is a no".to_owned());
-                Ok(())
-            }
-            Answer::Expired => Err("the question has not expired yet".to_owned()),
-        }
     }
 
     // Deciding → InDoubt. The only way to an effect, and it starts at a look.
@@ -471,7 +447,7 @@ impl Incident {
     }
 
     // An ending that leaves an effect in force which could have been taken back is stuck, whatever else it is.
-    fn end(&mut self, how: How, why: String) {
+    pub(super) fn end(&mut self, how: How, why: String) {
         let left = self.to_take_back(Aim::Undo).map(|attempt| attempt.order.action.to_string());
         let (how, why) = match left {
             Some(action) if how != How::Cured && how != How::Stuck => {

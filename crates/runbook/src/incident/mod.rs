@@ -5,6 +5,7 @@
 //! (anything not listed is an [`IllegalEvent`]), [`next`] what the engine has to do. Deliberately no clock, no I/O, and no
 //! opinion on *whether* to act: that is `policy`.
 
+pub mod ask;
 pub mod event;
 pub mod fold;
 pub mod next;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use event::{Answer, Ask, Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
+pub use ask::{Answer, Ask, Grant, Proof};
+pub use event::{Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
 pub use fold::IllegalEvent;
 pub use next::Next;
 pub use stage::{Aim, How, Stage};
@@ -112,17 +114,6 @@ pub struct Failing {
     pub looks: u32,
 }
 
-/// What a person agreed to.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Grant {
-    /// Which question was answered.
-    pub ask: Ask,
-    /// Who agreed.
-    pub by: String,
-    /// When.
-    pub at: Stamp,
-}
-
 /// An incident as its events leave it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Incident {
@@ -160,6 +151,8 @@ pub struct Incident {
     pub failing: Option<Failing>,
     /// A person's agreement that is not yet used.
     pub grant: Option<Grant>,
+    /// How many reminders of the open question are behind it.
+    pub reminded: u32,
     /// Since when looks could not see, without a break.
     pub unseen_since: Option<Stamp>,
     /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work, a quiet time.

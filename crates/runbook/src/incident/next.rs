@@ -15,10 +15,12 @@ pub enum Next {
     Decide(Aim),
     /// Nothing before this moment, or before what it waits for happens.
     WaitUntil(Stamp),
-    /// A question to a person has expired by then.
+    /// A person is asked: nothing before the question is due to be told again, or expires.
     Answer {
         /// Which.
         ask: String,
+        /// When it is due.
+        due: Stamp,
         /// When it expires.
         expires: Stamp,
     },
@@ -45,7 +47,9 @@ impl Incident {
         match &self.stage {
             Stage::Looking(aim) => Next::Look(*aim),
             Stage::Deciding { aim, .. } => Next::Decide(*aim),
-            Stage::Waiting { on: Waiting::Person(ask), .. } => Next::Answer { ask: ask.id.clone(), expires: ask.expires },
+            Stage::Waiting { on: Waiting::Person(ask), .. } => {
+                Next::Answer { ask: ask.id.clone(), due: self.question_due(ask), expires: ask.expires }
+            }
             Stage::Waiting { until, .. } => Next::WaitUntil(*until),
             Stage::InDoubt => Next::Settle,
             Stage::Verifying { .. } => Next::Verify,

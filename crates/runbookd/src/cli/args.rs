@@ -139,6 +139,8 @@ pub(super) enum Command {
     },
     /// List the alerts that came and that no runbook is for. Reads the journal, with or without a daemon.
     Unmatched,
+    /// List the questions that wait for a person: what exactly is asked, until when, who may agree.
+    Asks,
     /// Say yes to exactly what a question shows.
     Approve {
         /// The question's name, from the message.

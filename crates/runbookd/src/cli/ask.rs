@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::args::By;
 use super::client::{Client, segment};
 use super::failure::Failure;
-use super::place::who;
+use super::place::{login, who};
 use super::show;
 use crate::commands::{Done, DryRun};
 
@@ -23,12 +23,12 @@ pub(super) async fn run(
     by: By,
     json: bool,
 ) -> Result<(), Failure> {
-    let body = json!({"runbook": runbook, "target": target, "dry_run": dry_run, "by": who(by.by)});
+    let body = json!({"runbook": runbook, "target": target, "dry_run": dry_run, "by": by.by, "login": login()});
     if dry_run {
-        let dry: DryRun = client.post("run", &body).await?;
+        let dry: DryRun = client.post_as_oneself("run", &body).await?;
         return if json { show::json(&dry) } else { show::text(&show::dry_run(&dry)) };
     }
-    done(&client.post("run", &body).await?, json)
+    done(&client.post_as_oneself("run", &body).await?, json)
 }
 
 pub(super) async fn report(
@@ -39,8 +39,8 @@ pub(super) async fn report(
     by: By,
     json: bool,
 ) -> Result<(), Failure> {
-    let body = json!({"words": words, "runbook": runbook, "target": target, "by": who(by.by)});
-    done(&client.post("report", &body).await?, json)
+    let body = json!({"words": words, "runbook": runbook, "target": target, "by": by.by, "login": login()});
+    done(&client.post_as_oneself("report", &body).await?, json)
 }
 
 fn done(done: &Done, json: bool) -> Result<(), Failure> {
@@ -77,22 +77,26 @@ pub(super) async fn note(client: &Client, id: IncidentId, words: &str, by: By, j
 pub(super) async fn answer(client: &Client, ask: &str, why: Option<&str>, by: By, json: bool) -> Result<(), Failure> {
     let ask = ask.trim();
     if ask.is_empty() {
-        return Err(Failure::usage(
-            "the question's name is empty",
-            "copy it from the message, or from `runbookd incidents show INC-NUMBER`",
-        ));
+        return Err(Failure::usage("the question's name is empty", "copy it from the message, or from `runbookd asks`"));
     }
-    let by = who(by.by);
+    let (by, login) = (by.by, login());
     let (path, body, words) = match why {
-        None => ("approve", json!({"by": by}), "agreed; it looks again, and acts on what was shown and is still there"),
-        Some(why) => ("deny", json!({"by": by, "why": why}), "said no; nothing is done, and a person has to go on"),
+        None => (
+            "approve",
+            json!({"by": by, "login": login}),
+            "agreed; it looks again, and acts on what was shown and is still there",
+        ),
+        Some(why) => {
+            ("deny", json!({"by": by, "login": login, "why": why}), "said no; nothing is done, and a person has to go on")
+        }
     };
-    let said: Value = client.post(&format!("asks/{}/{path}", segment(ask)), &body).await?;
+    let said: Value = client.post_as_oneself(&format!("asks/{}/{path}", segment(ask)), &body).await?;
     if json {
         return show::json(&said);
     }
     let incident = said["incident"].as_u64().map(|id| IncidentId(id).to_string()).unwrap_or_default();
-    show::text(&format!("{incident}: {by} {words}"))
+    let proved = if said["proved"].as_bool() == Some(true) { " (proved by their token)" } else { "" };
+    show::text(&format!("{incident}: {}{proved} {words}", inert(said["by"].as_str().unwrap_or("somebody"), 100)))
 }
 
 pub(super) async fn reload(client: &Client, json: bool) -> Result<(), Failure> {

@@ -1,13 +1,13 @@
 //! The daemon's API over the Unix socket in the state directory. One connection per request, bounded in time and size. Why hyper
 //! alone: a client library would want certificates and a pool for a socket that needs neither.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,23 +16,29 @@ use tokio::net::UnixStream;
 
 use super::failure::Failure;
 use super::show;
-use crate::http::SOCKET;
+use crate::http::{PERSON, SOCKET};
 
 /// The longest answer that is read.
 const MOST_BYTES: usize = 64 << 20;
 /// The daemon bounds its own answers; this only catches one that hangs.
 const WITHIN: Duration = Duration::from_secs(120);
+/// More than any token.
+const MOST_TOKEN: u64 = 4096;
+/// Whoever stops something is in a hurry, and has another way.
+const WITHIN_SHORT: Duration = Duration::from_secs(10);
 /// Reading the whole journal may take longer.
 const WITHIN_LONG: Duration = Duration::from_secs(960);
 
 /// A client of the daemon that has this state directory.
 pub(super) struct Client {
     state: PathBuf,
+    /// Where the caller's own token is kept.
+    token_file: Option<PathBuf>,
 }
 
 impl Client {
-    pub(super) fn new(state: PathBuf) -> Self {
-        Self { state }
+    pub(super) fn new(state: PathBuf, token_file: Option<PathBuf>) -> Self {
+        Self { state, token_file }
     }
 
     /// The state directory.
@@ -42,26 +48,45 @@ impl Client {
 
     /// GET.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.ask(Method::GET, path, &Value::Null).await
+        self.ask(Method::GET, path, &Value::Null, None).await
     }
 
     /// POST.
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let body = serde_json::to_value(body).context("writing the request")?;
-        self.ask(Method::POST, path, &body).await
+        self.ask(Method::POST, path, &body, None).await
+    }
+
+    /// POST, with the caller's own token where they named a file that has it.
+    pub(super) async fn post_as_oneself<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_value(body).context("writing the request")?;
+        let token = self.token_file.as_deref().map(token_in).transpose()?;
+        self.ask(Method::POST, path, &body, token.as_ref()).await
     }
 
     /// DELETE.
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::DELETE, path, &Value::Null).await
+        self.ask(Method::DELETE, path, &Value::Null, None).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T, Failure> {
-        let within = if path.starts_with("journal/") { WITHIN_LONG } else { WITHIN };
-        let asking = tokio::time::timeout(within, self.exchange(method, path, body));
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        token: Option<&HeaderValue>,
+    ) -> Result<T, Failure> {
+        let within = match path.split('/').next() {
+            Some("journal") => WITHIN_LONG,
+            Some("pauses") => WITHIN_SHORT,
+            _ => WITHIN,
+        };
+        let asking = tokio::time::timeout(within, self.exchange(method, path, body, token));
         let answer = show::patiently("waiting for the daemon", asking).await;
-        let no_answer =
-            |_| Failure::failed(format!("the daemon gave no answer within {} s", within.as_secs()), "look at its log");
+        let no_answer = |_| Failure::Unwell {
+            why: format!("the daemon gave no answer within {} s", within.as_secs()),
+            mend: "look at its log".to_owned(),
+        };
         let (status, answer) = answer.map_err(no_answer)??;
         if status.is_success() {
             let read =
@@ -71,24 +96,37 @@ impl Client {
         Err(refusal(status, &answer))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Vec<u8>), Failure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        token: Option<&HeaderValue>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
         let stream = self.connect().await?;
         let exchange = async {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             tokio::spawn(connection);
             let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-            let request = Request::builder()
+            let mut request = Request::builder()
                 .method(method)
                 .uri(format!("/api/v1/{path}"))
                 .header(header::HOST, "runbookd")
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(body)?;
+            if let Some(token) = token {
+                request.headers_mut().insert(PERSON, token.clone());
+            }
             let response = sender.send_request(request).await?;
             let status = response.status();
             let body = to_bytes(Body::new(response.into_body()), MOST_BYTES).await?;
             anyhow::Ok((status, body.to_vec()))
         };
-        Ok(exchange.await.context("talking to the daemon")?)
+        let said: anyhow::Result<_> = exchange.await;
+        said.map_err(|error| Failure::Unwell {
+            why: format!("talking to the daemon failed: {error:#}"),
+            mend: "look at its log".to_owned(),
+        })
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
@@ -107,6 +145,25 @@ impl Client {
     }
 }
 
+/// A person's own token, as a header that no log shows.
+fn token_in(file: &Path) -> Result<HeaderValue, Failure> {
+    let wrong = |why: String| {
+        Failure::usage(format!("no token can be read from {}: {why}", file.display()), "name the file that holds your own token")
+    };
+    let mut text = String::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().take(MOST_TOKEN).read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|file| file.take(MOST_TOKEN).read_to_string(&mut text)),
+    };
+    read.map_err(|error| wrong(error.to_string()))?;
+    let mut token = HeaderValue::from_str(text.trim()).map_err(|_| wrong("what is in it is no token".to_owned()))?;
+    if token.is_empty() {
+        return Err(wrong("it is empty".to_owned()));
+    }
+    token.set_sensitive(true);
+    Ok(token)
+}
+
 /// What the daemon says no with: a sentence and its mend.
 fn refusal(status: StatusCode, answer: &[u8]) -> Failure {
     let said: Value = serde_json::from_slice(answer).unwrap_or_default();
@@ -119,6 +176,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Failure {
     let mend = text("mend").unwrap_or_default();
     match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage { why, mend },
+        status if status.is_server_error() => Failure::Unwell { why, mend },
         _ => Failure::Failed { why, mend },
     }
 }

@@ -8,6 +8,10 @@ use super::failure::Failure;
 use super::{WRONG, show};
 use crate::config::{self, Complaints, Form};
 
+/// Said where `approval` names nobody.
+const UNPROVED: &str =
+    "whoever holds the API's token may agree to a question, under any name: `approval: people:` would prove names\n";
+
 /// Says everything that is wrong; exit 64 where anything is.
 pub(super) fn check(config: &Path, rules: &[PathBuf], alertmanager: Option<&Path>, json: bool) -> Result<(), Failure> {
     let (complaints, what) = match config::load(config) {
@@ -18,7 +22,8 @@ pub(super) fn check(config: &Path, rules: &[PathBuf], alertmanager: Option<&Path
             complaints.extend(config::against(&loaded, rules, alertmanager));
             complaints.sort();
             let (runbooks, targets) = (loaded.configuration.runbooks.len(), loaded.configuration.inventory.iter().count());
-            (complaints, format!("{}: {runbooks} runbooks, {targets} targets, no errors\n", config.display()))
+            let unproved = if loaded.configuration.approval.proves_names() { "" } else { UNPROVED };
+            (complaints, format!("{}: {runbooks} runbooks, {targets} targets, no errors\n{unproved}", config.display()))
         }
     };
     if json {

@@ -26,6 +26,8 @@ pub(super) enum Failure {
     Told(u8),
     /// Nobody answers on the socket.
     Unreachable { why: String, mend: String },
+    /// Somebody answers, and could not do it: the journal cannot be written, or no answer came in time.
+    Unwell { why: String, mend: String },
     /// It was refused, or it failed.
     Failed { why: String, mend: String },
 }
@@ -49,7 +51,7 @@ impl Failure {
             }
             Failure::Usage { why, mend } => (why, mend, WRONG),
             Failure::Unreachable { why, mend } => (why, mend, UNREACHABLE),
-            Failure::Failed { why, mend } => (why, mend, 1),
+            Failure::Unwell { why, mend } | Failure::Failed { why, mend } => (why, mend, 1),
         };
         show::complain(&format!("runbookd: {}", inert(&why, LONGEST)));
         if !mend.is_empty() {

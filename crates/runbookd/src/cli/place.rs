@@ -15,6 +15,9 @@ pub(super) struct Place {
     /// The state directory: the journal and the socket [default: the configuration's, else /var/lib/runbookd].
     #[arg(long, global = true, env = "RUNBOOKD_STATE", value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+    /// A file with your own token, which proves your name where the configuration names people; `-` reads it from standard input.
+    #[arg(long, global = true, env = "RUNBOOKD_TOKEN_FILE", value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 impl Place {
@@ -26,6 +29,11 @@ impl Place {
         let loaded = config::load(&self.config).ok();
         serve::state_directory(None, loaded.as_ref().map(|loaded| &loaded.daemon))
     }
+}
+
+/// Who types, as the machine knows them: used where they give no name and no token proves one.
+pub(super) fn login() -> String {
+    who(None)
 }
 
 /// Who types: what they say, else their login and this machine.

@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::place::Place;
 use super::show;
 use crate::clock::Clock;
+use crate::commands::explained;
 use crate::{config, housekeeping};
 
 pub(super) async fn incidents(
@@ -130,24 +131,13 @@ fn written(recorded: &Recorded) -> Value {
 pub(super) async fn explain(client: &Client, id: IncidentId, json: bool) -> Result<(), Failure> {
     let journal = open(client.state()).await?;
     let (incident, events) = load(&journal, id).await?;
+    let recorded = journal.events(id).await?;
+    let in_force = explained::in_force(&journal, &incident.runbook.name, &recorded).await;
     if !json {
-        return show::text(&terminal::explain(&incident, &events, &Manner::default()));
+        return show::text(&terminal::explain(&incident, &events, &in_force, &Manner::default()));
     }
-    let decisions: Vec<Value> = events
-        .iter()
-        .filter_map(|(at, event)| {
-            let (why, gates) = match event {
-                Event::Waits { why, gates, .. } | Event::RungSkipped { why, gates } | Event::Ending { why, gates, .. } => {
-                    (why.as_str(), gates.as_slice())
-                }
-                Event::ActionStarted { gates, .. } => ("every gate was open", gates.as_slice()),
-                Event::Enough { why } | Event::Stale { why } => (why.as_str(), [].as_slice()),
-                _ => return None,
-            };
-            Some(json!({"at": at, "kind": event.kind(), "why": why, "gates": gates}))
-        })
-        .collect();
-    show::json(&json!({"incident": journal.summary(id).await?, "decisions": decisions}))
+    let decisions = explained::decisions(&recorded);
+    show::json(&json!({"incident": journal.summary(id).await?, "decisions": decisions, "in_force": in_force}))
 }
 
 async fn load(journal: &Journal, id: IncidentId) -> Result<(Incident, Vec<(Stamp, Event)>), Failure> {

@@ -13,6 +13,7 @@ use super::client::{Client, segment};
 use super::failure::Failure;
 use super::place::who;
 use super::show;
+use crate::clock::Clock;
 use crate::commands::{remove_pause_file, write_pause_file};
 
 pub(super) async fn pause(
@@ -27,13 +28,17 @@ pub(super) async fn pause(
     let body = json!({"scope": scope, "reason": reason, "by": by, "for": lasts});
     match client.post::<Value>("pauses", &body).await {
         Ok(said) if json => show::json(&said),
-        Ok(_) => {
-            let end = lasts.map_or_else(|| format!("until `runbookd resume {scope}`"), |lasts| format!("for {lasts}"));
+        Ok(said) => {
+            let until = said["until"].as_i64().map(runbook::time::Stamp::from_millis);
+            let end = until.map_or_else(|| format!("until `runbookd resume {scope}`"), |until| format!("until {until}"));
             show::text(&format!(
                 "paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"
             ))
         }
-        Err(Failure::Unreachable { why, .. }) => pause_alone(client.state(), &scope, reason, lasts, &by, &why, json),
+        // A daemon that answers and cannot keep it is no better than none: a stop must not need it to be well.
+        Err(Failure::Unreachable { why, .. } | Failure::Unwell { why, .. }) => {
+            pause_alone(client.state(), &scope, reason, lasts, &by, &why, json)
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -53,19 +58,16 @@ fn pause_alone(
             mend: "name the daemon's state directory with --state or RUNBOOKD_STATE".to_owned(),
         });
     }
-    let path = write_pause_file(state, &inert(reason.trim(), 200), by)?;
+    let until = lasts.map(|lasts| Clock::new().now().plus(lasts.duration()));
+    let path = write_pause_file(state, &inert(reason.trim(), 200), by, until)?;
     if json {
-        return show::json(&json!({"scope": "all", "file": path}));
+        return show::json(&json!({"scope": "all", "file": path, "until": until}));
     }
-    let mut text = format!(
-        "{why}, so {} was written: everything is paused, also after the next start, until `runbookd resume all`",
-        path.display()
-    );
+    let end =
+        until.map_or_else(|| "until `runbookd resume all`".to_owned(), |until| format!("until {until} or `runbookd resume all`"));
+    let mut text = format!("{why}, so {} was written: everything is paused, also after the next start, {end}", path.display());
     if *scope != Scope::All {
         text.push_str(&format!("\nthe file stops more than {scope}: only a running daemon can pause that alone"));
-    }
-    if lasts.is_some() {
-        text.push_str("\nthe file has no end of its own: resume by hand");
     }
     show::text(&text)
 }
@@ -75,8 +77,8 @@ pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         Ok(said) => said["pauses"].clone(),
         Err(Failure::Unreachable { .. }) => {
             show::complain("no daemon answers, so only the pause file is looked for");
-            match journal::pause_file(client.state()) {
-                Some(reason) => json!([{"scope": "all", "reason": reason, "by": "the pause file"}]),
+            match journal::pause_file(client.state(), Clock::new().now()) {
+                Some(file) => json!([{"scope": "all", "reason": file.reason, "by": "the pause file", "until": file.until}]),
                 None => json!([]),
             }
         }

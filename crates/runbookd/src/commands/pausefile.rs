@@ -7,17 +7,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use journal::PAUSE_FILE;
+use runbook::time::Stamp;
 
-/// Writes the pause file: the same stop for when nothing else works. An older one is replaced.
+/// Writes the pause file: the same stop for when nothing else works, with an end where one is given. An older one is replaced.
 ///
 /// # Errors
 /// When it cannot be written; then only stopping the process stops everything.
-pub fn write_pause_file(directory: &Path, reason: &str, by: &str) -> anyhow::Result<PathBuf> {
+pub fn write_pause_file(directory: &Path, reason: &str, by: &str, until: Option<Stamp>) -> anyhow::Result<PathBuf> {
     let path = directory.join(PAUSE_FILE);
     let beside = directory.join(".PAUSE.new");
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&beside)?;
         writeln!(file, "{reason} (by {by})")?;
+        if let Some(until) = until {
+            writeln!(file, "until: {until}")?;
+        }
         file.sync_all()?;
         std::fs::rename(&beside, &path)?;
         File::open(directory)?.sync_all()

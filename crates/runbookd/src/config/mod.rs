@@ -15,7 +15,7 @@ mod web;
 mod written;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use runbook::book::{Configuration, Runbook};
@@ -24,7 +24,7 @@ pub use check::against;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use files::MOST_BYTES;
 pub use schema::{Form, schema};
-pub use settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings, TlsSettings};
+pub use settings::{AlertmanagerSettings, DaemonSettings, PersonToken, Retention, SlackSettings, TlsSettings};
 
 use complaint::Severity::Warning;
 use lower::runbook::{Found, Known};
@@ -74,6 +74,14 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
         (Some(file), Some(written)) => lower::rules::rules(file, &written, &known),
         _ => Default::default(),
     };
+    let names: BTreeSet<&str> = found.iter().map(|(_, found)| found.name.as_str()).collect();
+    // A file that cannot be read hides its runbook's name.
+    let names = (found.len() == runbook_files.len()).then_some(&names);
+    let lowered = match (&daemon_file, daemon.approval.take()) {
+        (Some(file), Some(written)) => lower::approval::approval(file, dir, &written, &known, names),
+        _ => Default::default(),
+    };
+    daemon.settings.people = lowered.people;
 
     let mut places = BTreeMap::new();
     let mut sources = BTreeMap::new();
@@ -96,7 +104,8 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
         runbooks,
         inventory: targets.inventory,
         intervals: daemon.intervals,
-        approval_expires: daemon.approval_expires,
+        approval_expires: lowered.expires,
+        approval: lowered.approval,
         rules,
     };
     Ok(Loaded { configuration, daemon: daemon.settings, notes: complaints, places, sources })

@@ -1,6 +1,7 @@
 //! What the daemon itself was told, as meant. Why apart from `runbook::book::Configuration`: that one is stored by hash and
 //! decides about incidents; this one decides only how the process is run. Holds references to secrets, never secrets.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -24,6 +25,19 @@ pub struct DaemonSettings {
     pub slack: Option<SlackSettings>,
     /// How long the journal keeps closed incidents.
     pub retention: Retention,
+    /// What proves that somebody is who they say, by their name in `approval`.
+    pub people: BTreeMap<String, PersonToken>,
+}
+
+/// What proves that somebody is who they say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PersonToken {
+    /// A token that is kept there.
+    Secret(SecretRef),
+    /// A token with this SHA-256.
+    Sha256([u8; 32]),
+    /// The API's own token, or the socket, where no other token is shown.
+    Api,
 }
 
 /// One Alertmanager.
@@ -82,6 +96,7 @@ impl Default for DaemonSettings {
             alertmanagers: Vec::new(),
             slack: None,
             retention: Retention::default(),
+            people: BTreeMap::new(),
         }
     }
 }

@@ -4,8 +4,8 @@
 use runbook::text::humanize_duration;
 
 use super::Line;
-use crate::config;
 use crate::daemon::{Current, Daemon};
+use crate::{config, people};
 
 /// With less room than this the journal may fill up before anybody looks.
 const LEAST_BYTES: u64 = 200 << 20;
@@ -13,6 +13,7 @@ const LEAST_BYTES: u64 = 200 << 20;
 pub(super) async fn all(daemon: &Daemon, current: &Current) -> Vec<Line> {
     let mut lines = vec![configuration(daemon, current), clock(daemon), space(daemon), journal(daemon)];
     lines.push(last_delivery(daemon));
+    lines.extend(approval(current).await);
     lines.extend(pauses(daemon).await);
     lines
 }
@@ -93,6 +94,21 @@ fn last_delivery(daemon: &Daemon) -> Line {
         }
         None => Line::unknown("deliveries", "none has come since the start; `runbookd fire` tries the way from the inbox on"),
     }
+}
+
+/// Whether those who agree can be told apart.
+async fn approval(current: &Current) -> Vec<Line> {
+    let about = "approval";
+    if !current.configuration.approval.proves_names() {
+        let says = "whoever holds the API's token may agree to a question, and names are taken as given: `approval: people:` proves them";
+        return vec![Line::well(about, says)];
+    }
+    let faults = people::faults(&current.settings.people).await;
+    if faults.is_empty() {
+        let names: Vec<&str> = current.settings.people.keys().map(String::as_str).collect();
+        return vec![Line::well(about, format!("each can be recognised: {}", names.join(", ")))];
+    }
+    faults.into_iter().map(|fault| Line::wrong(about, format!("{fault}; mend `approval: people:` or the token's file"))).collect()
 }
 
 async fn pauses(daemon: &Daemon) -> Vec<Line> {

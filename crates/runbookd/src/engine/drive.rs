@@ -43,11 +43,15 @@ impl<W: World> Engine<W> {
                     Some(why) => Event::Woke { why },
                     None => return Ok(Some(until.max(self.world.now().plus(RECHECK)))),
                 },
-                Next::Answer { ask, expires } => {
-                    if self.world.now() < expires {
-                        return Ok(Some(expires));
+                Next::Answer { ask, due, expires } => {
+                    let now = self.world.now();
+                    if now < due {
+                        return Ok(Some(due));
                     }
-                    Event::Answered { ask, answer: Answer::Expired }
+                    match claim.incident.reminder_due(now).filter(|_| now < expires) {
+                        Some(through) => Event::Reminded { ask, through },
+                        None => Event::Answered { ask, answer: Answer::Expired },
+                    }
                 }
                 Next::Settle => match self.settle(claim, stop).await? {
                     Some(event) => event,

@@ -4,9 +4,16 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+/// Where a caller shows a person's own token beside the API's, or over the socket, which wants none.
+pub(crate) const PERSON: HeaderName = HeaderName::from_static("x-runbookd-person");
+
+/// Who was recognised by the token that let the request in, where that was a person's own.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Recognised(pub(super) Option<String>);
 
 /// The token that is shown, if one is.
 pub(super) fn shown(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {

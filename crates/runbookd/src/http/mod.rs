@@ -33,6 +33,7 @@ use tls::Tls;
 
 /// The name of the socket in the state directory.
 pub const SOCKET: &str = "runbookd.sock";
+pub(crate) use access::PERSON;
 
 /// How much a caller can ask of us. The defaults are for production; tests shorten the times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 //! What answers requests: the delivery endpoint first, then the token, then the router. Deliberately the only place that knows
-//! which paths want which token, so that no new route can be open by omission: all of `/api/` wants the API's.
+//! which paths want which token, so that no new route can be open by omission: all of `/api/` wants the API's, and only the
+//! questions to people are content with a person's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,12 @@ use hyper::body::Incoming;
 use journal::Intake;
 use tower::ServiceExt;
 
+use super::access::{self, Recognised};
 use super::answer::Problem;
 use super::body::{self, Room, Unread};
-use super::{Bounds, access, api, health, webhook};
+use super::{Bounds, api, health, webhook};
 use crate::daemon::Daemon;
+use crate::people;
 use crate::token::{API_TOKEN, Token, WEBHOOK_TOKEN};
 
 /// How often a replaced token is looked for, and a journal in trouble tried again.
@@ -63,7 +66,13 @@ impl Surface {
             return webhook::answer(self, origin, request).await;
         }
         let api = path.starts_with("/api/");
-        if api && origin == Origin::Network && !access::shown(request.headers()).is_some_and(|shown| self.api_token.is(&shown)) {
+        let shown = access::shown(request.headers());
+        let holds_api = shown.as_ref().is_some_and(|shown| self.api_token.is(shown));
+        let mut recognised = Recognised::default();
+        if let Some(shown) = shown.filter(|_| origin == Origin::Network && !holds_api && is_for_people(path)) {
+            recognised.0 = people::recognise(&self.daemon.current().settings.people, &shown).await;
+        }
+        if api && origin == Origin::Network && !holds_api && recognised.0.is_none() {
             let mend = format!(
                 "send `Authorization: Bearer` with the token in {}, or ask over the socket beside it",
                 self.api_token.path().display()
@@ -78,6 +87,7 @@ impl Surface {
         };
         let mut request = Request::from_parts(parts, Body::from(held.bytes));
         request.extensions_mut().insert(origin);
+        request.extensions_mut().insert(recognised);
         match tokio::time::timeout(time, self.router.clone().oneshot(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
@@ -112,6 +122,11 @@ impl Surface {
             }
         }
     }
+}
+
+/// What a person's own token opens over TCP by itself: the questions and their answers.
+fn is_for_people(path: &str) -> bool {
+    path.strip_prefix("/api/v1/asks").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What a caller hears whose body was not read.

@@ -4,6 +4,7 @@
 //! what can be known without running them, and says what it could not decide.
 
 mod alertmanager;
+mod approval;
 mod carries;
 mod labels;
 mod loops;
@@ -72,6 +73,7 @@ pub fn against(loaded: &Loaded, rule_files: &[PathBuf], alertmanager_file: Optio
     let pages = Pages::of(loaded);
     shadow::complain(loaded, &pages);
     steps::complain(loaded, &pages);
+    approval::complain(loaded, &pages);
     secrets::complain(&pages);
     labels::complain(loaded, &all, &pages);
     loops::complain(loaded, &all, resend, &pages);

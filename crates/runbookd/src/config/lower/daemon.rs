@@ -11,6 +11,7 @@ use runbook::text::inert;
 use super::{http_url, may, need, need_text, path_from, secrets};
 use crate::config::complaint::Severity;
 use crate::config::settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings};
+use crate::config::written::approval::WrittenApproval;
 use crate::config::written::daemon::{WrittenAlertmanager, WrittenDaemon, WrittenRetention, WrittenSlack};
 use crate::config::written::rules::WrittenRules;
 use crate::config::yaml::{Bytes, Document, Placed, Raw, Reader};
@@ -24,8 +25,8 @@ pub struct Daemon {
     pub intervals: BTreeMap<String, Intervals>,
     /// The names of all of them, the wrong ones too.
     pub interval_names: BTreeSet<String>,
-    /// How long an approval is waited for.
-    pub approval_expires: Option<Span>,
+    /// Who may agree to what; it names targets and runbooks, and so is read after them.
+    pub approval: Option<Placed<WrittenApproval>>,
     /// The web configuration file that was named, and where.
     pub web: Option<(String, Bytes)>,
     /// The rules of the house, which name targets and so are read after them.
@@ -68,19 +69,7 @@ pub fn daemon(document: &Document, base: &Path) -> Daemon {
     settings.alertmanagers = may(&written.alertmanager).map(|list| alertmanagers(document, base, list)).unwrap_or_default();
     settings.slack = written.slack.as_ref().and_then(|placed| slack(document, base, placed));
     settings.retention = written.retention.as_ref().map(|placed| retention(document, placed)).unwrap_or_default();
-    if let Some(approval) = &written.approval
-        && let Some(expires) = approval.get().and_then(|approval| approval.expires.as_ref())
-        && let Some(span) = expires.get()
-    {
-        if *span < Span::secs(60) || *span > Span::secs(7 * 86_400) {
-            document.complain(
-                expires.at(),
-                format!("an approval cannot be waited for {span}"),
-                "write between 1m, so that a person can answer, and 7d; what is approved must still be what was seen",
-            );
-        }
-        daemon.approval_expires = Some(*span);
-    }
+    daemon.approval.clone_from(&written.approval);
     daemon.rules.clone_from(&written.rules);
     if let Some(list) = may(&written.time_intervals) {
         for placed in list {

@@ -2,6 +2,7 @@
 //! subject. Why each function returns an `Option` and complains on the side: a part that is wrong must not keep the next
 //! part from being looked at. Deliberately pure: files were read before, and nothing is asked of the world.
 
+pub mod approval;
 pub mod conditions;
 mod containers;
 pub mod daemon;

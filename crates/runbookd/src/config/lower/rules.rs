@@ -171,7 +171,7 @@ fn quiet(document: &Document, placed: &Placed<WrittenQuiet>, known: &Known<'_>) 
 }
 
 /// The names of all actions, from the form that steps are read by.
-fn action_names() -> Vec<String> {
+pub fn action_names() -> Vec<String> {
     let schema = WrittenAction::json_schema(&mut SchemaGenerator::default());
     let variants = schema.get("oneOf").and_then(|list| list.as_array()).cloned().unwrap_or_default();
     let named = variants.iter().filter_map(|variant| variant.get("properties")?.as_object()?.keys().next().cloned());

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::WrittenLogin;
+use super::approval::WrittenApproval;
 use super::rules::WrittenRules;
 use crate::config::yaml::{Placed, Raw};
 
@@ -32,7 +33,7 @@ pub struct WrittenDaemon {
     pub time_intervals: Option<Placed<Vec<Placed<Raw>>>>,
     /// How long the journal keeps closed incidents.
     pub retention: Option<Placed<WrittenRetention>>,
-    /// How a person is waited for.
+    /// How a person is waited for, and who may agree to what.
     pub approval: Option<Placed<WrittenApproval>>,
     /// What holds for all runbooks together, however they are written.
     pub rules: Option<Placed<WrittenRules>>,
@@ -84,14 +85,6 @@ pub struct WrittenRetention {
     pub age: Option<Placed<Span>>,
     /// Oldest first, until the journal is smaller than this: `512MB`, `2GB` (powers of 1024, as Prometheus counts).
     pub size: Option<Placed<String>>,
-}
-
-/// How a person is waited for.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WrittenApproval {
-    /// No answer within this time is a no: 30m where nothing is said.
-    pub expires: Option<Placed<Span>>,
 }
 
 /// The part of Prometheus's web configuration file that is understood; the rest is refused by name.

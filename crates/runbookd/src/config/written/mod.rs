@@ -2,6 +2,7 @@
 //! has places, gaps and mistakes. Doc comments here are what an editor shows. Deliberately no checks beyond types; `lower`
 //! has those.
 
+pub mod approval;
 pub mod daemon;
 pub mod rules;
 pub mod runbook;

@@ -6,12 +6,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use runbook::incident::{Event, Gate, IncidentId};
+use runbook::incident::{Event, IncidentId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::answer::{Problem, json as answer, typed};
 use super::{Answer, Api, incident, name, no_such_incident, parse, words};
+use crate::commands::explained;
 
 /// More incidents than this are not listed at once.
 const MOST_LISTED: u32 = 1_000;
@@ -48,8 +49,9 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Answ
 pub(super) async fn explain(State(api): State<Api>, Path(id): Path<String>) -> Answer {
     let id = incident(&id)?;
     let summary = api.daemon.journal.summary(id).await?.ok_or_else(|| no_such_incident(id))?;
-    let decisions: Vec<Value> = events(&api, id).await?.iter().filter_map(decision).collect();
-    Ok(answer(&json!({"incident": summary, "decisions": decisions})))
+    let events = events(&api, id).await?;
+    let in_force = explained::in_force(&api.daemon.journal, &summary.runbook, &events).await;
+    Ok(answer(&json!({"incident": summary, "decisions": explained::decisions(&events), "in_force": in_force})))
 }
 
 pub(super) async fn report(State(api): State<Api>, Path(id): Path<String>) -> Answer {
@@ -98,18 +100,4 @@ async fn events(api: &Api, id: IncidentId) -> Result<Vec<Recorded>, Problem> {
 
 fn written(recorded: &Recorded) -> Value {
     json!({"seq": recorded.seq, "at": recorded.at, "kind": recorded.event.kind(), "event": recorded.event})
-}
-
-/// What policy said, gate by gate; nothing for events that are no decision.
-fn decision(recorded: &Recorded) -> Option<Value> {
-    let (said, why, gates): (&str, &str, &[Gate]) = match &recorded.event {
-        Event::Waits { why, gates, .. } => ("wait", why, gates),
-        Event::RungSkipped { why, gates } => ("skip this remedy", why, gates),
-        Event::Ending { why, gates, .. } => ("end", why, gates),
-        Event::ActionStarted { gates, .. } => ("act", "every gate was open", gates),
-        Event::Enough { why } => ("do no more", why, &[]),
-        Event::Stale { why } => ("look again", why, &[]),
-        _ => return None,
-    };
-    Some(json!({"seq": recorded.seq, "at": recorded.at, "decision": said, "why": why, "gates": gates}))
 }

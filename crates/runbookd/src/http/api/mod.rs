@@ -3,6 +3,7 @@
 //! writes the answer down; nothing here decides.
 
 mod asks;
+mod caller;
 mod estate;
 mod incidents;
 mod intake;
@@ -47,6 +48,7 @@ pub(super) fn routes(daemon: Arc<Daemon>, intake: Intake) -> Router {
         .route("/incidents/{id}/report", get(incidents::report))
         .route("/incidents/{id}/notes", post(incidents::note))
         .route("/evidence/{hash}", get(incidents::evidence))
+        .route("/asks", get(asks::list))
         .route("/asks/{ask}/approve", post(asks::approve))
         .route("/asks/{ask}/deny", post(asks::deny))
         .route("/pauses", get(pauses::list).post(pauses::pause))

@@ -31,9 +31,15 @@ pub(super) async fn pause(State(api): State<Api>, body: Bytes) -> Answer {
     let wanted: Wanted = parse(&body)?;
     let scope = known_scope(&api, &wanted.scope)?;
     let (reason, by) = (words("reason", &wanted.reason, false)?, name(&wanted.by)?);
+    if wanted.lasts.is_some_and(|lasts| lasts.duration().is_zero()) {
+        return Err(Problem::bad(
+            "a pause of no length stops nothing",
+            "write for example 2h, or leave `for` out: then it has no end",
+        ));
+    }
     let now = api.daemon.clock.now();
     let until: Option<Stamp> = wanted.lasts.map(|lasts| now.plus(lasts.duration()));
-    api.daemon.journal.pause(&scope, &reason, &by, now, until).await?;
+    let until = api.daemon.journal.pause(&scope, &reason, &by, now, until).await?;
     tracing::warn!(%scope, by = %runbook::text::inert(&by, 80), "paused");
     Ok(answer(&json!({"scope": scope, "until": until})))
 }
@@ -43,7 +49,8 @@ pub(super) async fn resume(State(api): State<Api>, Path(scope): Path<String>) ->
     let scope: Scope =
         scope.parse().map_err(|error: String| Problem::bad(error, "`runbookd pause --list` says what is paused"))?;
     let ended = api.daemon.journal.resume(&scope).await?;
-    if scope == Scope::All && api.daemon.journal.directory().join(::journal::PAUSE_FILE).exists() {
+    // Not whether a file can be opened under that name: a link into nowhere stops as well.
+    if scope == Scope::All && ::journal::pause_file(api.daemon.journal.directory(), api.daemon.clock.now()).is_some() {
         let file = api.daemon.journal.directory().join(::journal::PAUSE_FILE);
         return Err(Problem::conflict("everything is still paused by the pause file", format!("remove {}", file.display())));
     }

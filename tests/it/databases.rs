@@ -203,7 +203,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
         limits: Limits { cooldown: Span::secs(0), rate: vec![], recurrence: None },
         look: [("sessions".to_owned(), Look { probe, target: None })].into(),
         require: always(),
-        remedies: vec![Remedy { name: "rung".into(), when: None, mode: None, steps: vec![step], verify }],
+        remedies: vec![Remedy { name: "rung".into(), when: None, mode: None, steps: vec![step], verify, guard: None }],
     };
     let current = Configuration {
         runbooks: [("book".to_owned(), book.clone())].into(),

@@ -176,7 +176,7 @@ fn book(number: usize) -> Result<Runbook> {
         },
         look: BTreeMap::from([("sessions".to_owned(), Look { probe: Probe::usual(Kind::Postgres), target: None })]),
         require: condition("sessions.used_ratio > 0.8 && sessions.idle > 0")?,
-        remedies: vec![Remedy { name: "first".to_owned(), when: None, mode: None, steps: vec![step], verify }],
+        remedies: vec![Remedy { name: "first".to_owned(), when: None, mode: None, steps: vec![step], verify, guard: None }],
     })
 }
 

@@ -152,7 +152,7 @@ async fn read_all(connection: &mut SqliteConnection, last: Stamp) -> anyhow::Res
 async fn outcomes(connection: &mut SqliteConnection, since: i64) -> anyhow::Result<Vec<(Stamp, IncidentId, Outcome)>> {
     let mut all = Vec::new();
     let failed = "SELECT e.incident, i.runbook, i.target, e.at FROM events e JOIN incidents i ON i.id = e.incident \
-                  WHERE e.kind = 'not_verified' AND e.at > $1 ORDER BY e.at, e.position";
+                  WHERE e.kind IN ('not_verified', 'harmed') AND e.at > $1 ORDER BY e.at, e.position";
     for row in sqlx::query(failed).bind(since).fetch_all(&mut *connection).await? {
         let (id, runbook, _) = names(&row)?;
         all.push((Stamp::from_millis(row.try_get(3)?), id, Outcome::Failed { runbook }));

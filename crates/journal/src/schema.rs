@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 3] = [
+pub(crate) const MIGRATIONS: [&str; 4] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,5 +135,10 @@ CREATE INDEX events_not_verified ON events(at) WHERE kind = 'not_verified';
 -- What is urgent is told first; and what runbookd gave up is asked for once a minute.
 ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX incidents_given_up ON incidents(closed) WHERE how IN ('handed_over', 'stuck', 'denied');
+",
+    r"
+-- What counts as a failed cure, found without reading every event.
+DROP INDEX events_not_verified;
+CREATE INDEX events_failed ON events(at) WHERE kind IN ('not_verified', 'harmed');
 ",
 ];

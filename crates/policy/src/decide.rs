@@ -15,6 +15,7 @@ use runbook::time::{Span, Stamp};
 
 use crate::answer::{MayNot, may_agree};
 use crate::guards::{self, Past};
+use crate::harm;
 use crate::history::{History, Pause};
 use crate::house;
 use crate::permit::{Permit, Reservation};
@@ -66,6 +67,13 @@ pub enum Decision {
     SkipRung(String),
     /// What was done is enough; verify it.
     Enough(String),
+    /// What was begun does harm: stop it and take it back.
+    Harm {
+        /// The watched condition, as written.
+        condition: String,
+        /// Why.
+        why: String,
+    },
     /// It is over.
     End {
         /// How.
@@ -110,8 +118,8 @@ pub(crate) fn instead(why: String, decision: Decision) -> Instead {
 }
 
 /// Decides one case. The gates of an act, in order: whether anything may be done at all (stop, alert, pause, clock, fresh,
-/// runbook, inventory); whether this is the place to begin (cause); whether it is needed and on what (require, when, selection,
-/// failing); whether now is a time to act (storm, quiet, floor); whether it has been done too often (recurrence, breaker, rate,
+/// harm, runbook, inventory); whether this is the place to begin (cause); whether it is needed and on what (require, when, selection,
+/// failing), and whether harm by it would be seen (watched); whether now is a time to act (storm, quiet, floor); whether it has been done too often (recurrence, breaker, rate,
 /// target rate, overall rate, disruption, cooldown); whether others are at it (turn, hold); and by whose word (mode, evidence).
 pub fn decide(case: &Case<'_>) -> Ruling {
     match case.aim {
@@ -137,6 +145,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     pass!(gates, "pause", guards::not_paused(case));
     pass!(gates, "clock", guards::clock_trusted(case));
     pass!(gates, "fresh", guards::fresh(case));
+    pass!(gates, "harm", harm::none_so_far(case));
     let Some(rules) = case.current.runbooks.get(&case.incident.runbook.name) else {
         let why = format!("the runbook {} is no longer in the configuration", case.incident.runbook.name);
         return gates.close("runbook", &why, Decision::End { how: How::HandedOver, why: why.clone() });
@@ -151,6 +160,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     };
     gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
     pass!(gates, "failing", guards::seen_failing(case));
+    pass!(gates, "watched", harm::is_watched(case));
     pass!(gates, "storm", house::no_storm(case));
     pass!(gates, "quiet", house::not_quiet(case, &order));
     pass!(gates, "floor", house::above_floor(case, &order));

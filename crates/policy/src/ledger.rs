@@ -126,7 +126,7 @@ impl Ledger {
                     open.looked = Some((at, sees));
                 }
             }
-            Event::NotVerified { .. } => self.failed(after.id, &after.runbook.name, at),
+            Event::NotVerified { .. } | Event::Harmed { .. } => self.failed(after.id, &after.runbook.name, at),
             _ => {}
         }
         match &after.stage {
@@ -153,7 +153,7 @@ impl Ledger {
         }
     }
 
-    /// A remedy was not verified, or an incident that had acted ended in a person's hands.
+    /// A remedy was not verified or did harm, or an incident that had acted ended in a person's hands.
     pub fn failed(&mut self, id: IncidentId, runbook: &str, at: Stamp) {
         self.came_out(runbook, Outcome { at, incident: id, cured: false });
     }

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod decide;
 pub mod guards;
+mod harm;
 pub mod history;
 mod house;
 pub mod ledger;

@@ -2,6 +2,7 @@
 //! whether `decide` gives one where it must not.
 
 mod half;
+mod harm;
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ fn runbook(mode: Mode) -> Runbook {
         },
         look: BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]),
         require: Condition::parse("ledger.broken").unwrap(),
-        remedies: vec![Remedy { name: "first".to_owned(), when: None, mode: None, steps: vec![step], verify }],
+        remedies: vec![Remedy { name: "first".to_owned(), when: None, mode: None, steps: vec![step], verify, guard: None }],
     }
 }
 

@@ -231,6 +231,7 @@ fn refused(incident: &Incident, steps: &[Step<'_>]) -> Vec<Refused> {
             Event::Ending { how: How::Refused | How::HandedOver | How::Stuck, why, gates } => {
                 ("did nothing more".to_owned(), why, gates.as_slice())
             }
+            Event::Harmed { why, gates, .. } => ("stopped what it had begun".to_owned(), why, gates.as_slice()),
             Event::Stopped { why } => ("was stopped".to_owned(), why, [].as_slice()),
             Event::AnswerRefused { by, why, .. } => {
                 (format!("did not take the answer of {}", inert(by, NAME)), why, [].as_slice())

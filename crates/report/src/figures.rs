@@ -15,12 +15,14 @@ const TEXT: usize = 80;
 /// The most members of a list that are shown.
 const MEMBERS: usize = 8;
 
-/// The fields that decide about a rung: what must hold before, what chooses the rung, what ends it, what proves it.
+/// The fields that decide about a rung: what must hold before, what chooses the rung, what ends it, what proves it,
+/// what would be harm.
 pub(crate) fn deciding(runbook: &Runbook, remedy: Option<&Remedy>) -> BTreeSet<String> {
     let mut paths: BTreeSet<String> = runbook.require.paths().iter().cloned().collect();
     if let Some(remedy) = remedy {
         let ends = remedy.steps.iter().filter_map(|step| step.until.as_ref());
-        for condition in remedy.when.iter().chain(ends).chain([&remedy.verify.until]) {
+        let watched = remedy.guard.iter().flat_map(|guard| &guard.stop_if);
+        for condition in remedy.when.iter().chain(ends).chain([&remedy.verify.until]).chain(watched) {
             paths.extend(condition.paths().iter().cloned());
         }
     }

@@ -104,7 +104,11 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
                     Purpose::End => "Ending",
                 };
                 let line = Prose::new().strong(verb).say(format!(" (#{}): ", attempt.number)).join(words::order(&attempt.order));
-                line.say(format!(", since {}. No look has settled it yet.", moment(attempt.started, near)))
+                let line = line.say(format!(", since {}. No look has settled it yet.", moment(attempt.started, near)));
+                match &incident.harm {
+                    Some(why) if attempt.order.purpose == Purpose::Do => line.say(" Nothing more is done: ").say(why).stop(),
+                    _ => line,
+                }
             }
             None => Prose::new().strong("In doubt").say("."),
         },

@@ -150,6 +150,11 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             let word = if *unseen { "Cannot be verified:" } else { "Did not help:" };
             (Voice::Follow, Prose::new().strong(word).say(" ").say(why).stop().say(" ").join(seen(findings)).say("."))
         }
+        // The figures are in the reason; the looks in between see only what is watched.
+        Event::Harmed { why, unseen, .. } => {
+            let word = if *unseen { "Ends it, out of sight:" } else { "Stops it:" };
+            (Voice::Channel, Prose::new().strong(word).say(" ").say(why).stop())
+        }
         Event::EndDue { why, findings } => (
             Voice::Follow,
             Prose::of("The lasting effect is to be ended: ").say(why).stop().say(" ").join(seen(findings)).say("."),

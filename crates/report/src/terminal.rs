@@ -94,6 +94,7 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeM
             Event::Waits { gates, .. }
             | Event::RungSkipped { gates, .. }
             | Event::ActionStarted { gates, .. }
+            | Event::Harmed { gates, .. }
             | Event::Ending { gates, .. } => gates,
             Event::Opened(_)
             | Event::Stopped { .. }

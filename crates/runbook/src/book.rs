@@ -63,6 +63,20 @@ pub struct Remedy {
     pub steps: Vec<Step>,
     /// What proves that it helped.
     pub verify: Verify,
+    /// What stops it and takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+}
+
+/// What must not come about while a remedy is at work, from its first step to the end of its last effect.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Guard {
+    /// Each of these is harm when it comes to hold and did not hold before the remedy's first step.
+    pub stop_if: Vec<Condition>,
+    /// Seen in so many looks in a row …
+    pub looks: u32,
+    /// … each at least this long after the one before.
+    pub apart: Span,
 }
 
 /// One step of a remedy.

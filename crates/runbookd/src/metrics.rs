@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use runbook::finding::Finding;
-use runbook::incident::{Event, How, Incident, Reply};
+use runbook::incident::{Event, Gate, How, Incident, Reply};
 use runbook::order::Verdict;
 use runbook::time::Stamp;
 
@@ -132,6 +132,7 @@ pub struct Metrics {
     looks: Family<ByProbe, Histogram>,
     unknown: Family<ByProbe, Counter>,
     refusals: Family<ByGate, Counter>,
+    harm: Family<ByRunbook, Counter>,
     inbox: Gauge,
     outbox: Gauge,
     outbox_age: FloatGauge,
@@ -193,6 +194,7 @@ impl Metrics {
             looks: named(to, "probe_seconds", "How long looks took, in seconds", Family::new_with_constructor(look_seconds)),
             unknown: named(to, "probe_unknown", "Looks that could not see", Family::default()),
             refusals: named(to, "refusals", "Times that a gate kept an incident from acting", Family::default()),
+            harm: named(to, "harm", "Remedies that were stopped because of what came about meanwhile", Family::default()),
             inbox: named(to, "inbox_rows", "Stored deliveries that are not routed yet", Gauge::default()),
             outbox: named(to, "outbox_messages", "Messages that are not delivered yet", Gauge::default()),
             outbox_age: named(
@@ -299,6 +301,10 @@ impl Metrics {
                 };
                 self.acted(after, outcome);
             }
+            Event::Harmed { gates, .. } => {
+                self.refused_by(gates);
+                self.harm.get_or_create(&ByRunbook { runbook: after.runbook.name.clone() }).inc();
+            }
             Event::ActionStarted { .. } => self.acted(after, "started"),
             Event::ActionReplied { reply } => {
                 let outcome = match reply {
@@ -310,9 +316,7 @@ impl Metrics {
                 self.acted(after, outcome);
             }
             Event::Waits { gates, .. } | Event::RungSkipped { gates, .. } | Event::Ending { gates, .. } => {
-                for gate in gates.iter().filter(|gate| !gate.open) {
-                    self.refusals.get_or_create(&ByGate { gate: gate.name.clone() }).inc();
-                }
+                self.refused_by(gates);
             }
             _ => self.asked(event),
         }
@@ -320,6 +324,12 @@ impl Metrics {
 
     fn end(&self, how: How, runbook: &str) {
         self.ended.get_or_create(&ByEnd { how: how.word(), runbook: runbook.to_owned() }).inc();
+    }
+
+    fn refused_by(&self, gates: &[Gate]) {
+        for gate in gates.iter().filter(|gate| !gate.open) {
+            self.refusals.get_or_create(&ByGate { gate: gate.name.clone() }).inc();
+        }
     }
 
     fn acted(&self, after: &Incident, outcome: &'static str) {

@@ -29,7 +29,7 @@ pub fn step(action: RehearsalAction) -> Step {
 
 pub fn remedy(name: &str, steps: Vec<Step>) -> Remedy {
     let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(10), hold: Span::secs(2) };
-    Remedy { name: name.to_owned(), when: None, mode: None, steps, verify }
+    Remedy { name: name.to_owned(), when: None, mode: None, steps, verify, guard: None }
 }
 
 pub fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
@@ -72,7 +72,7 @@ pub fn by_a_person() -> Trigger {
     Trigger::Person { by: "a person".to_owned(), words: "it is broken".to_owned() }
 }
 
-fn story(name: &'static str, remedies: Vec<Remedy>, behaviour: Behaviour, ends: &'static [How]) -> Story {
+pub fn story(name: &'static str, remedies: Vec<Remedy>, behaviour: Behaviour, ends: &'static [How]) -> Story {
     Story {
         name,
         configuration: configuration(vec![runbook("cure", Mode::Auto, remedies)]),
@@ -81,6 +81,7 @@ fn story(name: &'static str, remedies: Vec<Remedy>, behaviour: Behaviour, ends: 
         person: Person::Sleeps,
         ends,
         may_end: &[How::HandedOver],
+        leaves: None,
     }
 }
 
@@ -267,6 +268,7 @@ async fn one_incident_is_held_by_another() {
         person: Person::Sleeps,
         ends: &[How::Cured],
         may_end: &[How::HandedOver, How::Refused],
+        leaves: None,
     };
     rehearse(story).await;
 }

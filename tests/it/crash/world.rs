@@ -43,6 +43,10 @@ pub struct Behaviour {
     pub lands_late: BTreeMap<&'static str, Duration>,
     /// These keys land only by half.
     pub half: Vec<&'static str>,
+    /// These strain what is beside the target from their call on, landed or not.
+    pub strained_by: Vec<&'static str>,
+    /// But not before this moment.
+    pub strains_from: Option<Stamp>,
     /// Evidence cannot be had.
     pub no_evidence: bool,
     /// Looks cannot see before this moment.
@@ -79,6 +83,11 @@ impl Ledger {
         let mended =
             !self.behaviour.mended_by.is_empty() && self.behaviour.mended_by.iter().all(|key| self.in_force.contains(*key));
         !mended && self.behaviour.mends_at.is_none_or(|at| now < at)
+    }
+
+    fn is_strained(&self, now: Stamp) -> bool {
+        let called = |key: &&str| self.in_force.contains(*key) || self.late.iter().any(|(_, late, _)| late == key);
+        self.behaviour.strained_by.iter().any(called) && self.behaviour.strains_from.is_none_or(|from| now >= from)
     }
 
     /// Whether something is on its way and has not landed.
@@ -173,6 +182,7 @@ impl World for Rehearsal {
         } else {
             let fields = BTreeMap::from([
                 ("broken".to_owned(), Value::Flag(ledger.is_broken(now))),
+                ("strained".to_owned(), Value::Flag(ledger.is_strained(now))),
                 ("effects".to_owned(), Value::Number(ledger.in_force.len() as f64)),
             ]);
             let subject = |key: &String| Subject {

@@ -1,6 +1,7 @@
 //! Containers on a real Engine: what runbookd sees of them, what it does to them, and the proxy through which it does.
 
 mod exec;
+mod harm;
 mod looks;
 mod orders;
 mod project;

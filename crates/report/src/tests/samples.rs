@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use runbook::action::{Action, IdleState, PostgresAction, RehearsalAction, TerminateIdle};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
-use runbook::book::{Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
+use runbook::book::{Guard, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::{Condition, Value};
 use runbook::finding::{Finding, Findings, Seen, Subject};
 use runbook::identity::{Identity, Selection};
@@ -60,6 +60,7 @@ fn remedy(name: &str, at_most: u32) -> Remedy {
             within: Span::secs(60),
             hold: Span::secs(15),
         },
+        guard: None,
     }
 }
 
@@ -263,7 +264,7 @@ fn rehearsal(words: &str, lasting: bool) -> Sample {
     runbook.require = Condition::parse("ledger.broken").unwrap();
     let verify = Verify { until: Condition::parse("!ledger.broken").unwrap(), within: Span::secs(60), hold: Span::secs(1) };
     let steps = if lasting { vec![step("a")] } else { vec![step("a"), step("b")] };
-    runbook.remedies = vec![Remedy { name: format!("write{words}"), when: None, mode: None, steps, verify }];
+    runbook.remedies = vec![Remedy { name: format!("write{words}"), when: None, mode: None, steps, verify, guard: None }];
     let trigger = Trigger::Person { by: format!("ann{words}"), words: format!("the ledger is broken{words}") };
     let opening = Opening { runbook: runbook.name.clone(), target, trigger, config: "c0ffee".into() };
     let at = Stamp::from_millis(NIGHT);
@@ -329,6 +330,32 @@ pub(super) fn ended(words: &str) -> Sample {
         )
 }
 
+/// It helped, and then did harm, and was taken back.
+pub(super) fn harmed(words: &str) -> Sample {
+    let mut sample = rehearsal(words, true);
+    let mut runbook = Runbook::clone(&sample.incident.runbook);
+    let stop_if = vec![Condition::parse("ledger.effects > 1").unwrap()];
+    runbook.remedies[0].guard = Some(Guard { stop_if, looks: 2, apart: Span::secs(5) });
+    sample.incident.runbook = Arc::new(runbook);
+    let since = Stamp::from_millis(NIGHT + 40_000);
+    let why = format!("harm: `ledger.effects > 1` came to hold, seen in 2 looks over 5s (ledger.effects 4){words}");
+    sample
+        .does(100, Purpose::Do, 0, Verdict::Landed("a is in the ledger".into()))
+        .then(42_000, Event::Verified { findings: ledgers(41_990, false, 1.0), since })
+        .then(
+            100_000,
+            Event::Harmed {
+                condition: "ledger.effects > 1".into(),
+                findings: ledgers(99_990, false, 4.0),
+                why: why.clone(),
+                unseen: false,
+                gates: vec![Gate { name: "harm".into(), open: false, why: why.clone() }],
+            },
+        )
+        .does(100_100, Purpose::Undo, 0, Verdict::Landed(format!("a is no longer in force{words}")))
+        .then(131_000, Event::Closed { how: How::HandedOver, why: format!("{why}; what was done is undone") })
+}
+
 /// Another incident holds the target, and then a silence stops it.
 pub(super) fn held(words: &str) -> Sample {
     let until = Stamp::from_millis(NIGHT + 60_000);
@@ -351,6 +378,7 @@ pub(super) fn stopped(words: &str) -> Sample {
 
 /// All of them.
 pub(super) fn all(words: &str) -> Vec<Sample> {
-    let makers = [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped];
+    let makers =
+        [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped, harmed];
     makers.iter().map(|make| make(words)).collect()
 }

@@ -30,8 +30,9 @@ fn shown(message: &Message) -> String {
 }
 
 /// Every snapshot, by its file's name; [`no_snapshot_is_dead`] compares.
-const ALL: [&str; 19] = [
+const ALL: [&str; 21] = [
     "explain_handed_over",
+    "explain_harmed",
     "headline_acting",
     "headline_asking",
     "headline_cured",
@@ -50,6 +51,7 @@ const ALL: [&str; 19] = [
     "show_handed_over",
     "story_ended",
     "story_handed_over",
+    "story_harmed",
 ];
 
 fn check(name: &str, text: String) {
@@ -94,7 +96,12 @@ fn reports() {
 
 #[test]
 fn stories() {
-    for (name, sample) in [("story_handed_over", samples::handed_over("")), ("story_ended", samples::ended(""))] {
+    let samples = [
+        ("story_handed_over", samples::handed_over("")),
+        ("story_ended", samples::ended("")),
+        ("story_harmed", samples::harmed("")),
+    ];
+    for (name, sample) in samples {
         let entries = story(&sample.incident, &sample.events, &manner());
         let line = |entry: &crate::ThreadEntry| {
             format!("{}{} {}", entry.key, if entry.loud { "!" } else { "" }, shown(&entry.message(&sample.incident, &manner())))
@@ -108,6 +115,8 @@ fn terminals() {
     let over = samples::handed_over("");
     check("show_handed_over", terminal::show(&over.incident, &over.events, &manner()));
     check("explain_handed_over", terminal::explain(&over.incident, &over.events, &Default::default(), &manner()));
+    let harmed = samples::harmed("");
+    check("explain_harmed", terminal::explain(&harmed.incident, &harmed.events, &Default::default(), &manner()));
     let summaries: Vec<_> = samples::all("").iter().map(|sample| terminal::Summary::of(&sample.incident)).collect();
     check("list", terminal::list(&summaries));
     assert_eq!(terminal::list(&[]), "No incidents.\n");

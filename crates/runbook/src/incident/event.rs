@@ -248,6 +248,20 @@ pub enum Event {
         /// It could not be seen at all, so nothing may be concluded.
         unseen: bool,
     },
+    /// A watched condition came to hold that did not hold before the rung's first step, or could not be seen for too long.
+    Harmed {
+        /// The condition, as written.
+        condition: String,
+        /// What was seen.
+        findings: Findings,
+        /// Why, for people.
+        why: String,
+        /// It could not be seen, while an effect lasted.
+        #[serde(default)]
+        unseen: bool,
+        /// Guard by guard; of what was seen outside a decision, this one alone.
+        gates: Vec<Gate>,
+    },
     /// A lasting effect is to be ended.
     EndDue {
         /// Why.
@@ -296,6 +310,7 @@ impl Event {
             Event::Settled { .. } => "settled",
             Event::Verified { .. } => "verified",
             Event::NotVerified { .. } => "not_verified",
+            Event::Harmed { .. } => "harmed",
             Event::EndDue { .. } => "end_due",
             Event::Ending { .. } => "ending",
             Event::Closed { .. } => "closed",
@@ -303,7 +318,7 @@ impl Event {
     }
 
     /// Every kind; the crash tests make their matrix from it.
-    pub const KINDS: [&'static str; 22] = [
+    pub const KINDS: [&'static str; 23] = [
         "opened",
         "alert_heard",
         "stopped",
@@ -323,6 +338,7 @@ impl Event {
         "settled",
         "verified",
         "not_verified",
+        "harmed",
         "end_due",
         "ending",
         "closed",

@@ -5,13 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::action::Action;
 use crate::alert::AlertStatus;
 use crate::book::Runbook;
-use crate::finding::Findings;
+use crate::finding::{Finding, Findings};
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Failing, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef};
 use crate::order::{Order, Purpose, Verdict};
 use crate::time::Stamp;
 
@@ -51,6 +50,8 @@ impl Incident {
             captured: BTreeMap::new(),
             captured_back: None,
             failing: None,
+            watch: None,
+            harm: None,
             skipped: BTreeSet::new(),
             grant: None,
             reminded: 0,
@@ -108,21 +109,7 @@ impl Incident {
                 self.look_again_if_over();
                 Ok(())
             }
-            Event::Looked { findings } => match self.stage {
-                Stage::Looking(aim) => {
-                    let unseen = findings.looks.values().any(|finding| finding.unknown().is_some());
-                    self.unseen_since = if unseen { self.unseen_since.or(Some(at)) } else { None };
-                    if aim == Aim::Do {
-                        // Evidence is of what was seen then; another look may choose others, which it does not cover.
-                        self.captured.remove(&self.at);
-                        self.failing = self.seen_failing(at, findings);
-                    }
-                    self.captured_back = None;
-                    self.stage = Stage::Deciding { aim, findings: findings.clone() };
-                    Ok(())
-                }
-                _ => Err("nobody asked for a look".to_owned()),
-            },
+            Event::Looked { findings } => self.looked(at, findings),
             Event::Stale { .. } => {
                 self.stage = Stage::Looking(self.deciding()?);
                 Ok(())
@@ -174,7 +161,10 @@ impl Incident {
                 if self.applied.is_empty() {
                     return Err("nothing was done that could be verified".to_owned());
                 }
-                self.stage = Stage::Verifying { since: at };
+                match self.harm.is_some() {
+                    true => self.unwind("harm was seen"),
+                    false => self.stage = Stage::Verifying { since: at },
+                }
                 Ok(())
             }
             Event::EvidenceCaptured { at: step, captured } => {
@@ -187,8 +177,9 @@ impl Incident {
             }
             Event::ActionStarted { order, deadline, settles_from, .. } => self.started(at, order, *deadline, *settles_from),
             Event::ActionReplied { reply } => self.replied(reply),
-            Event::Settled { verdict, .. } => self.settled(at, verdict),
-            Event::Verified { since, .. } => self.verified(at, *since),
+            Event::Settled { verdict, finding } => self.settled(at, verdict, finding),
+            Event::Verified { since, findings } => self.verified(at, *since, findings),
+            Event::Harmed { condition, findings, why, unseen, .. } => self.harmed(condition, findings, why, *unseen),
             Event::NotVerified { why, unseen, .. } => {
                 let Stage::Verifying { .. } = self.stage else { return Err("nothing is being verified".to_owned()) };
                 if *unseen {
@@ -220,29 +211,6 @@ impl Incident {
                 _ => Err("it closes only as it was ending".to_owned()),
             },
         }
-    }
-
-    // Whether the step that is next was seen to be needed, this time as the last: its own condition, or a failing replica.
-    fn seen_failing(&self, at: Stamp, findings: &Findings) -> Option<Failing> {
-        let step = self.step()?;
-        let restart = match &step.action {
-            Action::Docker(docker) => docker.restart().is_some(),
-            _ => false,
-        };
-        let failing = match &step.only_while {
-            Some(condition) => condition.evaluate(findings).holds(),
-            None if restart => {
-                let target = step.target.as_ref().unwrap_or(&self.target);
-                let seen = self.seen_at(findings, step.action.facts().selects_from, target);
-                seen.is_some_and(|finding| finding.number("failing").is_some_and(|failing| failing > 0.0))
-            }
-            None => false,
-        };
-        let before = self.failing.filter(|before| at.since(before.latest) <= FAILING_APART);
-        failing.then(|| match before {
-            Some(before) => Failing { latest: at, looks: before.looks.saturating_add(1), ..before },
-            None => Failing { since: at, latest: at, looks: 1 },
-        })
     }
 
     // Waiting → Looking when what it waits for no longer matters: the alerts are over, or a person stopped it.
@@ -280,6 +248,7 @@ impl Incident {
                 {
                     return Err("the order touches what nobody approved".to_owned());
                 }
+                self.begin_watching()?;
                 self.at
             }
             (Aim::Undo, Purpose::Undo) | (Aim::End, Purpose::End) => {
@@ -325,7 +294,7 @@ impl Incident {
     }
 
     // InDoubt → Looking | Verifying | Closing. Only a look leads out.
-    fn settled(&mut self, at: Stamp, verdict: &Verdict) -> Result<(), String> {
+    fn settled(&mut self, at: Stamp, verdict: &Verdict, finding: &Finding) -> Result<(), String> {
         let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
         let index = self.attempts.len().checked_sub(1).ok_or("no order was started")?;
         let attempt = self.attempts.last_mut().ok_or("no order was started")?;
@@ -337,8 +306,17 @@ impl Incident {
         }
         let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
         let name = facts.name;
+        let left_down = attempt.order.left_down(finding).is_some();
         match (purpose, verdict) {
             (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed cannot be known: {why}")),
+            // Of what did harm nothing more is done, but that what we ourselves stopped is started again.
+            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) if self.harm.is_some() => {
+                self.applied.push(index);
+                self.unwind("harm was seen");
+            }
+            (Purpose::Do, Verdict::NotLanded(_)) if self.harm.is_some() && !(left_down && self.may_decide_again()) => {
+                self.unwind("harm was seen");
+            }
             (Purpose::Do, Verdict::Partly(why)) if facts.whole => {
                 self.applied.push(index);
                 self.unwind(&format!("{name} landed only partly: {why}"));
@@ -369,11 +347,12 @@ impl Incident {
             }
             (Purpose::End, Verdict::Landed(_)) => {
                 self.take_back(Aim::End);
-                if self.to_take_back(Aim::End).is_some() {
+                match (&self.harm, self.to_take_back(Aim::End).is_some()) {
                     // What else lasts has an end of its own, which need not have come.
-                    self.stage = Stage::Sustaining { since: at };
-                } else {
-                    self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned());
+                    (None, true) => self.stage = Stage::Sustaining { since: at },
+                    (Some(_), true) => self.stage = Stage::Looking(Aim::End),
+                    (None, false) => self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned()),
+                    (Some(why), false) => self.end(How::HandedOver, format!("{why}; what lasted has been ended")),
                 }
             }
             (Purpose::End, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
@@ -405,11 +384,14 @@ impl Incident {
         unanswered && tries < 2
     }
 
-    fn verified(&mut self, at: Stamp, since: Stamp) -> Result<(), String> {
+    fn verified(&mut self, at: Stamp, since: Stamp, findings: &Findings) -> Result<(), String> {
         let Stage::Verifying { since: began } = self.stage else { return Err("nothing is being verified".to_owned()) };
         let hold = self.remedy().map_or(std::time::Duration::ZERO, |remedy| remedy.verify.hold.duration());
         if since < began || at.since(since) < hold {
             return Err("the condition has not held for its time since the last step".to_owned());
+        }
+        if !self.is_harmless(findings) {
+            return Err("a watched condition holds, or cannot be seen, so it is no cure".to_owned());
         }
         if self.to_take_back(Aim::End).is_some() {
             self.stage = Stage::Sustaining { since: at };
@@ -426,7 +408,7 @@ impl Incident {
     }
 
     // A rung did not help: what can be undone is undone, newest first; then comes the next rung, or a person.
-    fn unwind(&mut self, why: &str) {
+    pub(super) fn unwind(&mut self, why: &str) {
         if self.to_take_back(Aim::Undo).is_some() {
             self.stage = Stage::Looking(Aim::Undo);
         } else {
@@ -435,7 +417,12 @@ impl Incident {
     }
 
     fn climb(&mut self, why: &str) {
+        if let Some(why) = self.harm_in_the_end() {
+            self.applied.clear();
+            return self.end(How::HandedOver, why);
+        }
         self.applied.clear();
+        self.watch = None;
         self.failing = None;
         self.grant = None;
         self.at = StepRef { rung: self.at.rung + 1, step: 0 };
@@ -455,6 +442,11 @@ impl Incident {
             }
             _ => (how, why),
         };
+        // Whoever is called is told of the harm first, also where something failed on the way back.
+        let why = match &self.harm {
+            Some(harm) if !why.starts_with(harm.as_str()) => format!("{harm}; {why}"),
+            _ => why,
+        };
         self.stage = Stage::Closing { how, why };
     }
 
@@ -463,9 +455,6 @@ impl Incident {
         self.alerts.values().any(|alert| alert.status == AlertStatus::Firing)
     }
 }
-
-/// Two looks further apart than this are not one after the other: nobody knows what was in between.
-const FAILING_APART: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How often ending a lasting effect is tried, each time after a fresh look, before a person is called.
 const ENDS_TRIED: usize = 3;

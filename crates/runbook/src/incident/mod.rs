@@ -8,6 +8,8 @@
 pub mod ask;
 pub mod event;
 pub mod fold;
+pub mod harm;
+mod looked;
 pub mod next;
 pub mod stage;
 
@@ -21,12 +23,13 @@ use serde::{Deserialize, Serialize};
 pub use ask::{Answer, Ask, Grant, Proof};
 pub use event::{Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
 pub use fold::IllegalEvent;
+pub use harm::{Judged, Watch};
 pub use next::Next;
 pub use stage::{Aim, How, Stage};
 
 use crate::action::Lasts;
 use crate::alert::{AlertStatus, Fingerprint};
-use crate::book::{Remedy, Runbook, Step};
+use crate::book::{Guard, Remedy, Runbook, Step};
 use crate::finding::{Finding, Findings};
 use crate::identity::Identity;
 use crate::order::{Order, Purpose, Verdict};
@@ -149,6 +152,10 @@ pub struct Incident {
     pub captured_back: Option<Captured>,
     /// Since when, without a break, the step that is next was seen to be needed by what its target is like.
     pub failing: Option<Failing>,
+    /// What the guard of this rung goes by, from the rung's first step on.
+    pub watch: Option<Watch>,
+    /// The harm that stopped it, in words for people, if any did.
+    pub harm: Option<String>,
     /// A person's agreement that is not yet used.
     pub grant: Option<Grant>,
     /// How many reminders of the open question are behind it.
@@ -165,6 +172,11 @@ impl Incident {
     /// The remedy it is at; none past the end of the ladder.
     pub fn remedy(&self) -> Option<&Remedy> {
         self.runbook.remedies.get(self.at.rung)
+    }
+
+    /// What stops the remedy it is at, where that says so.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.remedy()?.guard.as_ref()
     }
 
     /// The step it is at; none past the end of the rung.

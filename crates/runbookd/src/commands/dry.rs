@@ -176,6 +176,10 @@ async fn decide_all(
                 rungs.push(Rung { remedy, gates, would: format!("would look again: {why}"), touched: Vec::new() });
                 break;
             }
+            Decision::Harm { why, .. } => {
+                rungs.push(Rung { remedy, gates, would: format!("would take it back: {why}"), touched: Vec::new() });
+                break;
+            }
             Decision::End { how, why } => {
                 rungs.push(Rung { remedy, gates, would: format!("would end as {}: {why}", how.word()), touched: Vec::new() });
                 break;

@@ -31,6 +31,7 @@ fn decision(recorded: &Recorded) -> Option<Value> {
         Event::Waits { why, gates, .. } => ("wait", why.clone(), gates),
         Event::RungSkipped { why, gates } => ("skip this remedy", why.clone(), gates),
         Event::Ending { why, gates, .. } => ("end", why.clone(), gates),
+        Event::Harmed { why, gates, .. } => ("stop it and take it back", why.clone(), gates),
         Event::ActionStarted { gates, .. } => ("act", "every gate was open".to_owned(), gates),
         Event::Enough { why } => ("do no more", why.clone(), &[]),
         Event::Stale { why } => ("look again", why.clone(), &[]),

@@ -13,6 +13,8 @@ use runbook::order::{Order, Purpose, Verdict};
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::verify::SUSTAIN_POLL;
+use crate::engine::watching::Eyes;
 use crate::engine::{Engine, LEASE};
 use crate::world::{Point, World};
 
@@ -26,6 +28,7 @@ const DECIDE_AGAIN: Duration = Duration::from_millis(50);
 impl<W: World> Engine<W> {
     /// Works until the incident is over or waits; gives the moment it comes due again, where its stage does not say.
     pub(crate) async fn drive(&self, claim: &mut Claim, stop: &CancellationToken) -> anyhow::Result<Option<Stamp>> {
+        let mut eyes = Eyes::default();
         loop {
             if stop.is_cancelled() {
                 return Ok(None);
@@ -35,7 +38,7 @@ impl<W: World> Engine<W> {
                     let findings = self.look_around(&claim.incident, aim, &self.configuration()).await;
                     Event::Looked { findings }
                 }
-                Next::Decide(aim) => match self.decide(claim, aim).await? {
+                Next::Decide(aim) => match self.decide(claim, aim, &mut eyes).await? {
                     Some(event) => event,
                     None => continue,
                 },
@@ -53,20 +56,20 @@ impl<W: World> Engine<W> {
                         None => Event::Answered { ask, answer: Answer::Expired },
                     }
                 }
-                Next::Settle => match self.settle(claim, stop).await? {
+                Next::Settle => match self.settle(claim, stop, &mut eyes).await? {
                     Some(event) => event,
                     None => return Ok(None),
                 },
                 Next::Verify => {
                     let Stage::Verifying { since } = claim.incident.stage else { continue };
-                    match self.verify(claim, since, stop).await? {
+                    match self.verify(claim, since, stop, &mut eyes).await? {
                         Some(event) => event,
                         None => return Ok(None),
                     }
                 }
-                Next::Sustain => match self.sustain(claim).await {
-                    Ok(event) => event,
-                    Err(due) => return Ok(Some(due)),
+                Next::Sustain => match self.sustain(claim, stop, &mut eyes).await? {
+                    Some(event) => event,
+                    None => return Ok(Some(self.world.now().plus(SUSTAIN_POLL))),
                 },
                 Next::Close { how, why } => {
                     tracing::info!(incident = %claim.incident.id, runbook = claim.incident.runbook.name, how = how.word(), why, "closes");
@@ -80,7 +83,7 @@ impl<W: World> Engine<W> {
 
     /// Appends what came of a look or a call. When something from outside came in between and the incident still waits for
     /// exactly this, it is appended behind it; otherwise it is dropped, and the loop asks again.
-    async fn append(&self, claim: &mut Claim, event: Event) -> anyhow::Result<()> {
+    pub(crate) async fn append(&self, claim: &mut Claim, event: Event) -> anyhow::Result<()> {
         self.world.pass(Point::BeforeAppend(event.kind())).await;
         for conflicts in 0..CONFLICTS_BORNE {
             match self.journal.append(claim, self.world.now(), &event).await {
@@ -131,19 +134,20 @@ impl<W: World> Engine<W> {
     }
 
     /// Asks policy, and does what follows from it. None when the loop is simply to ask what is next again.
-    async fn decide(&self, claim: &mut Claim, aim: Aim) -> anyhow::Result<Option<Event>> {
+    async fn decide(&self, claim: &mut Claim, aim: Aim, eyes: &mut Eyes) -> anyhow::Result<Option<Event>> {
         let Stage::Deciding { findings, .. } = &claim.incident.stage else { return Ok(None) };
         let findings = findings.clone();
         let configuration = self.configuration();
         let ruling = self.ruling(claim, aim, &findings, &configuration).await?;
         let Ruling { decision, gates } = ruling;
         Ok(match decision {
-            Decision::Act(permit) => self.start(claim, permit, gates).await?,
+            Decision::Act(permit) => self.start(claim, permit, gates, eyes).await?,
             Decision::Capture(order) => Some(self.capture(claim, &order, &configuration).await?),
             Decision::LookAgain(why) => Some(Event::Stale { why }),
             Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates }),
             Decision::SkipRung(why) => Some(Event::RungSkipped { why, gates }),
             Decision::Enough(why) => Some(Event::Enough { why }),
+            Decision::Harm { condition, why } => Some(Event::Harmed { condition, findings, why, unseen: false, gates }),
             Decision::End { how, why } => Some(Event::Ending { how, why, gates }),
         })
     }
@@ -177,7 +181,13 @@ impl<W: World> Engine<W> {
     }
 
     /// From a permit to a reply: commit, act once, write down what was said. Nothing in between may fail silently.
-    async fn start(&self, claim: &mut Claim, permit: policy::Permit, gates: Vec<Gate>) -> anyhow::Result<Option<Event>> {
+    async fn start(
+        &self,
+        claim: &mut Claim,
+        permit: policy::Permit,
+        gates: Vec<Gate>,
+        eyes: &mut Eyes,
+    ) -> anyhow::Result<Option<Event>> {
         let name = permit.order().action.facts().name;
         self.world.pass(Point::BeforeAppend("action_started")).await;
         let committed = match self.journal.start(claim, permit, self.world.now()).await {
@@ -203,7 +213,10 @@ impl<W: World> Engine<W> {
         self.world.pass(Point::BeforeEffect).await;
         let reply = match committed.in_time(self.world.now()) {
             // The inventory of now, not of the decision: what a person took out of it meanwhile is not touched.
-            Ok(committed) => self.world.act(&self.configuration().inventory, committed).await,
+            Ok(committed) => {
+                let configuration = self.configuration();
+                self.watched(claim, eyes, self.world.act(&configuration.inventory, committed)).await
+            }
             Err(Late) => {
                 Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned())
             }
@@ -231,8 +244,18 @@ impl<W: World> Engine<W> {
         Ok(Event::EvidenceCaptured { at: claim.incident.at, captured })
     }
 
+    /// Keeps the lease during a long stretch of looking.
+    pub(crate) async fn kept(&self, claim: &Claim, now: Stamp, renewed: &mut Stamp, doing: &str) -> anyhow::Result<()> {
+        if now.since(*renewed) > LEASE / 3 {
+            let renews = self.journal.renew(claim, now, LEASE).await?;
+            anyhow::ensure!(renews, "the lease on the incident was lost while {doing}");
+            *renewed = now;
+        }
+        Ok(())
+    }
+
     /// Looks until the order in doubt is known to have landed, or until nothing can land any more. None when told to stop.
-    async fn settle(&self, claim: &Claim, stop: &CancellationToken) -> anyhow::Result<Option<Event>> {
+    async fn settle(&self, claim: &Claim, stop: &CancellationToken, eyes: &mut Eyes) -> anyhow::Result<Option<Event>> {
         let Some(attempt) = claim.incident.last_attempt() else { anyhow::bail!("in doubt without an order") };
         let (order, settles_from) = (&attempt.order, attempt.settles_from);
         // Of a taking back the tries are few, so they are not spent within a moment.
@@ -259,13 +282,13 @@ impl<W: World> Engine<W> {
             if now >= patient_until {
                 return Ok(Some(Event::Settled { verdict, finding }));
             }
-            if now.since(renewed) > LEASE / 3 {
-                anyhow::ensure!(
-                    self.journal.renew(claim, now, LEASE).await?,
-                    "the lease on the incident was lost while settling"
-                );
-                renewed = now;
+            if order.purpose == Purpose::Do
+                && eyes.due_in(&claim.incident, now) == Some(Duration::ZERO)
+                && let Some(harm) = self.glance(&claim.incident, eyes, &configuration).await
+            {
+                return Ok(Some(harm));
             }
+            self.kept(claim, now, &mut renewed, "settling").await?;
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = self.world.wait(nap.min(patient_until.since(now)).max(SETTLE_POLL.0)) => {}

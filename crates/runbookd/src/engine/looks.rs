@@ -14,7 +14,17 @@ use crate::world::World;
 impl<W: World> Engine<W> {
     /// Looks at everything that the incident's runbook names.
     pub(crate) async fn look(&self, incident: &Incident, configuration: &Configuration) -> Findings {
-        let looks = incident.runbook.look.iter().map(|(name, look)| async move {
+        self.look_at(incident, configuration, |_| true).await
+    }
+
+    /// Looks at some of it, by the runbook's names.
+    pub(crate) async fn look_at(
+        &self,
+        incident: &Incident,
+        configuration: &Configuration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Findings {
+        let looks = incident.runbook.look.iter().filter(|(name, _)| wanted(name)).map(|(name, look)| async move {
             let target = look.target.as_ref().unwrap_or(&incident.target);
             (name.clone(), self.look_once(configuration, target, &look.probe).await)
         });

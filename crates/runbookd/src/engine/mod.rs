@@ -5,6 +5,7 @@
 mod drive;
 mod looks;
 mod verify;
+mod watching;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

@@ -8,21 +8,30 @@ use journal::Claim;
 use runbook::action::Lasts;
 use runbook::condition::Truth;
 use runbook::finding::Findings;
-use runbook::incident::{Aim, Event};
-use runbook::time::Stamp;
+use runbook::incident::{Aim, Event, Incident, Judged};
+use runbook::time::{Span, Stamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, LEASE};
+use crate::engine::Engine;
+use crate::engine::watching::{Eyes, harmed};
 use crate::world::World;
 
 /// The longest stretch between two looks while something is being proved.
 const POLL: Duration = Duration::from_secs(1);
 /// How often the end of a lasting effect is looked for.
-const SUSTAIN_POLL: Duration = Duration::from_secs(15);
+pub(crate) const SUSTAIN_POLL: Duration = Duration::from_secs(15);
+/// How long what a lasting effect does may be out of sight.
+const BLIND_PATIENCE: Duration = Duration::from_secs(600);
 
 impl<W: World> Engine<W> {
     /// Watches the remedy's condition; none when told to stop before it was decided.
-    pub(crate) async fn verify(&self, claim: &Claim, since: Stamp, stop: &CancellationToken) -> anyhow::Result<Option<Event>> {
+    pub(crate) async fn verify(
+        &self,
+        claim: &Claim,
+        since: Stamp,
+        stop: &CancellationToken,
+        eyes: &mut Eyes,
+    ) -> anyhow::Result<Option<Event>> {
         let Some(remedy) = claim.incident.remedy() else {
             return Ok(Some(Event::NotVerified {
                 findings: Findings::default(),
@@ -33,35 +42,37 @@ impl<W: World> Engine<W> {
         let (hold, within) = (remedy.verify.hold.duration(), remedy.verify.within.duration());
         // After a long stop the time is over at the first look; what is true then still gets its hold.
         let over = since.plus(within);
+        let doubts = remedy.guard.as_ref().map_or(Duration::ZERO, |guard| guard.apart.duration() * guard.looks);
         let mut true_since: Option<Stamp> = None;
         let mut renewed = self.world.now();
         loop {
             let configuration = self.configuration();
             let findings = self.look(&claim.incident, &configuration).await;
             let now = self.world.now();
-            match remedy.verify.until.evaluate(&findings) {
-                Truth::True => {
+            let judged = eyes.see(&claim.incident, &findings, now);
+            match (remedy.verify.until.evaluate(&findings), judged) {
+                (_, Judged::Harm { condition, why }) => return Ok(Some(harmed(condition, findings, why, false))),
+                (Truth::True, Judged::Fine) => {
                     let began = *true_since.get_or_insert(now.max(since));
                     if now >= began && now.since(began) >= hold {
                         return Ok(Some(Event::Verified { findings, since: began }));
                     }
                 }
-                truth if now >= over => {
-                    let (unseen, why) = match truth {
-                        Truth::Unknown(why) => (true, why),
+                // One more look, and it is harm or it is not.
+                (Truth::True, Judged::Suspected { .. }) if now < over.plus(doubts + hold) => true_since = None,
+                (truth, judged) if now >= over => {
+                    let (unseen, why) = match (truth, judged) {
+                        (Truth::Unknown(why), _) | (Truth::True, Judged::Unseen { why, .. }) => (true, why),
+                        (Truth::True, Judged::Suspected { condition, .. }) => {
+                            (false, format!("`{condition}`, which would be harm, comes and goes"))
+                        }
                         _ => (false, format!("{} did not hold within {}", remedy.verify.until.source(), remedy.verify.within)),
                     };
                     return Ok(Some(Event::NotVerified { findings, why, unseen }));
                 }
                 _ => true_since = None,
             }
-            if now.since(renewed) > LEASE / 3 {
-                anyhow::ensure!(
-                    self.journal.renew(claim, now, LEASE).await?,
-                    "the lease on the incident was lost while verifying"
-                );
-                renewed = now;
-            }
+            self.kept(claim, now, &mut renewed, "verifying").await?;
             let nap = (hold / 8).clamp(Duration::from_millis(100), POLL);
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
@@ -70,30 +81,63 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// Whether a lasting effect is to be ended: its event, or when to look again.
-    pub(crate) async fn sustain(&self, claim: &Claim) -> Result<Event, Stamp> {
+    /// Whether a lasting effect is to be ended, or does harm; none when it is to be looked at again later.
+    pub(crate) async fn sustain(
+        &self,
+        claim: &Claim,
+        stop: &CancellationToken,
+        eyes: &mut Eyes,
+    ) -> anyhow::Result<Option<Event>> {
         let incident = &claim.incident;
-        let configuration = self.configuration();
-        let findings = self.look(incident, &configuration).await;
-        let now = self.world.now();
-        let lasting = incident.applied.iter().filter_map(|index| incident.attempts.get(*index));
-        let mut all_over = true;
-        for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition) {
-            let step = incident.runbook.remedies.get(attempt.at.rung).and_then(|remedy| remedy.steps.get(attempt.at.step));
-            let Some(step) = step else { continue };
-            if let Some(longest) = step.at_most_for
-                && now.since(attempt.started) >= longest.duration()
-            {
-                let why = format!("{} has lasted for {longest}, its longest", attempt.order.action);
-                return Ok(Event::EndDue { why, findings });
+        let began = self.world.now();
+        let mut renewed = began;
+        loop {
+            let findings = self.look(incident, &self.configuration()).await;
+            let now = self.world.now();
+            let judged = eyes.see(incident, &findings, now);
+            if let Judged::Harm { condition, why } = judged {
+                return Ok(Some(harmed(condition, findings, why, false)));
             }
-            all_over &= step.until.as_ref().is_some_and(|until| until.evaluate(&findings).holds());
+            if let Some(why) = end_due(incident, &findings, now) {
+                return Ok(Some(Event::EndDue { why, findings }));
+            }
+            let nap = match judged {
+                Judged::Suspected { again, .. } => again.since(now).max(Duration::from_millis(100)),
+                // What lasts was not to be left alone with what it does: after a while it is ended before its time.
+                Judged::Unseen { condition, why } if now.since(began) >= BLIND_PATIENCE => {
+                    let why = format!("{why}, for {} now, so the effect is not kept up any longer", Span::from(now.since(began)));
+                    return Ok(Some(harmed(condition, findings, why, true)));
+                }
+                Judged::Unseen { .. } => SUSTAIN_POLL,
+                Judged::Fine | Judged::Harm { .. } => return Ok(None),
+            };
+            self.kept(claim, now, &mut renewed, "watching a lasting effect").await?;
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = self.world.wait(nap) => {}
+            }
         }
-        match incident.to_take_back(Aim::End).map(|attempt| attempt.order.action.facts().lasts) {
-            // Whatever else lasts, what was kept until the cure is proved has no reason to stay any longer.
-            Some(Lasts::UntilProved) => Ok(Event::EndDue { why: "the cure is proved".to_owned(), findings }),
-            Some(_) if all_over => Ok(Event::EndDue { why: "what it was for is over".to_owned(), findings }),
-            _ => Err(now.plus(SUSTAIN_POLL)),
+    }
+}
+
+/// Why a lasting effect is to be ended now, if it is.
+fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<String> {
+    let lasting = incident.applied.iter().filter_map(|index| incident.attempts.get(*index));
+    let mut all_over = true;
+    for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition) {
+        let step = incident.runbook.remedies.get(attempt.at.rung).and_then(|remedy| remedy.steps.get(attempt.at.step));
+        let Some(step) = step else { continue };
+        if let Some(longest) = step.at_most_for
+            && now.since(attempt.started) >= longest.duration()
+        {
+            return Some(format!("{} has lasted for {longest}, its longest", attempt.order.action));
         }
+        all_over &= step.until.as_ref().is_some_and(|until| until.evaluate(findings).holds());
+    }
+    match incident.to_take_back(Aim::End).map(|attempt| attempt.order.action.facts().lasts) {
+        // Whatever else lasts, what was kept until the cure is proved has no reason to stay any longer.
+        Some(Lasts::UntilProved) => Some("the cure is proved".to_owned()),
+        Some(_) if all_over => Some("what it was for is over".to_owned()),
+        _ => None,
     }
 }

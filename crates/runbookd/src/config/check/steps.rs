@@ -17,6 +17,7 @@ pub fn complain(loaded: &Loaded, pages: &Pages<'_>) {
             undo(pages, runbook, number, remedy);
             ceiling(loaded, pages, runbook, number, remedy);
             proof(pages, runbook, number, remedy);
+            guard(pages, runbook, number, remedy);
         }
     }
 }
@@ -69,5 +70,19 @@ fn proof(pages: &Pages<'_>, runbook: &Runbook, number: usize, remedy: &Remedy) {
         let message = format!("`{}` takes something away for good, and one look is taken as proof that it helped", facts.name);
         let part = format!("remedies[{number}].verify.hold");
         pages.say(Severity::Warning, &runbook.name, &part, message, "write a `hold` of 15s or more");
+    }
+}
+
+/// A guard that watches for what must hold before the first step anyway: what held before is no harm, so it guards nothing.
+fn guard(pages: &Pages<'_>, runbook: &Runbook, number: usize, remedy: &Remedy) {
+    let before = || [Some(&runbook.require), remedy.when.as_ref()].into_iter().flatten();
+    for (index, condition) in remedy.guard.iter().flat_map(|guard| &guard.stop_if).enumerate() {
+        if before().any(|required| required.source() == condition.source()) {
+            let message = format!(
+                "`{condition}` must hold before the first step, and what held before it is no harm, so this guards nothing"
+            );
+            let part = format!("remedies[{number}].guard.stop_if[{index}]");
+            pages.say(Severity::Warning, &runbook.name, &part, message, "name a value that is worse than what is being cured");
+        }
     }
 }

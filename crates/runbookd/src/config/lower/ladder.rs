@@ -9,6 +9,7 @@ use runbook::target::{Kind, Place, TargetId};
 use runbook::text::inert;
 
 use super::conditions::{Fields, condition};
+use super::guard;
 use super::looks::{Looks, common, fits, target};
 use super::targets::Targets;
 use super::{may, need, need_text};
@@ -85,11 +86,18 @@ impl Ground<'_> {
             Some(verify) => self.verify(&written.verify, verify),
             None => None,
         };
+        let watches = |guard| guard::guard(self.document, guard, self.fields(), verify.as_ref());
+        let guard = written.guard.as_ref().map(watches);
         let when = match when {
             Some(when) => Some(when?),
             None => None,
         };
-        Some(Remedy { name: name?.to_owned(), when, mode: may(&written.mode).copied(), steps: steps?, verify: verify? })
+        let guard = match guard {
+            Some(guard) => Some(guard?),
+            None => None,
+        };
+        let mode = may(&written.mode).copied();
+        Some(Remedy { name: name?.to_owned(), when, mode, steps: steps?, verify: verify?, guard })
     }
 
     /// A step that goes from replica to replica ends its remedy, and leaves as many healthy as it says.

@@ -6,6 +6,7 @@ pub mod approval;
 pub mod conditions;
 mod containers;
 pub mod daemon;
+mod guard;
 pub mod ladder;
 pub mod looks;
 pub mod places;

@@ -102,6 +102,21 @@ pub struct WrittenRemedy {
     pub steps: Placed<Vec<Placed<Raw>>>,
     /// What proves that it helped.
     pub verify: Placed<WrittenVerify>,
+    /// What stops it and takes it back, from its first step to the end of its last effect.
+    pub guard: Option<Placed<WrittenGuard>>,
+}
+
+/// What must not come about while a remedy is at work.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenGuard {
+    /// Conditions over the looks. One that comes to hold and did not hold before the first step is harm: nothing more is done, what can
+    /// be undone is, and a person is called.
+    pub stop_if: Placed<Vec<Placed<String>>>,
+    /// Seen in so many looks in a row: 2 where nothing is said.
+    pub looks: Option<Placed<u32>>,
+    /// Each at least this long after the one before: 5s where nothing is said.
+    pub apart: Option<Placed<Span>>,
 }
 
 /// What proves that a remedy helped.

@@ -27,4 +27,5 @@ mod store;
 mod support;
 mod terminate;
 mod tidy;
+mod watchdog;
 mod writing;

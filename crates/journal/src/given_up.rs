@@ -37,7 +37,7 @@ pub struct GivenUp {
 
 impl Journal {
     /// Incidents that were given up since then, that nobody has noted anything to since, and whose alerts are not known to be over;
-    /// newest first. What no alert opened counts until it is noted.
+    /// newest first. What is stuck, and what no alert opened, counts until it is noted: no alert's end mends it.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -46,7 +46,7 @@ impl Journal {
             "SELECT id, runbook, target, title, how, why, closed, (SELECT COUNT(*) FROM alerts WHERE incident = i.id) AS known \
              FROM incidents i WHERE how IN {GIVEN_UP} AND closed >= $1 \
              AND NOT EXISTS (SELECT 1 FROM events WHERE incident = i.id AND kind = 'noted' AND at >= i.closed) \
-             AND (EXISTS (SELECT 1 FROM alerts WHERE incident = i.id AND status = 'firing') \
+             AND (how = 'stuck' OR EXISTS (SELECT 1 FROM alerts WHERE incident = i.id AND status = 'firing') \
                OR NOT EXISTS (SELECT 1 FROM alerts WHERE incident = i.id)) ORDER BY closed DESC, id DESC LIMIT $2"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(since.millis()).bind(MOST).fetch_all(&self.inner.readers).await?;
@@ -54,7 +54,8 @@ impl Journal {
         for row in &rows {
             let incident = IncidentId(row.try_get::<i64, _>(0)? as u64);
             // Its alert fires anew and belongs to another incident by now: then that one speaks for it.
-            if row.try_get::<i64, _>(7)? == 0 && self.was_opened_by_an_alert(incident).await? {
+            let how: String = row.try_get(4)?;
+            if how != "stuck" && row.try_get::<i64, _>(7)? == 0 && self.was_opened_by_an_alert(incident).await? {
                 continue;
             }
             all.push(GivenUp {
@@ -62,7 +63,7 @@ impl Journal {
                 runbook: row.try_get(1)?,
                 target: row.try_get(2)?,
                 title: row.try_get(3)?,
-                how: row.try_get(4)?,
+                how,
                 why: row.try_get(5)?,
                 at: Stamp::from_millis(row.try_get(6)?),
             });

@@ -72,12 +72,16 @@ impl Journal {
             .collect()
     }
 
-    /// How many incidents have something to say, and since when the oldest waits.
+    /// How many incidents and notices have something to say, and since when the oldest waits.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn outbox_lag(&self) -> anyhow::Result<(u64, Option<Stamp>)> {
-        let row = sqlx::query("SELECT COUNT(*), MIN(due) FROM outbox WHERE told < seq").fetch_one(&self.inner.readers).await?;
+        let row = sqlx::query(
+            "SELECT COUNT(*), MIN(due) FROM (SELECT due FROM outbox WHERE told < seq UNION ALL SELECT at FROM notices)",
+        )
+        .fetch_one(&self.inner.readers)
+        .await?;
         Ok((row.try_get::<i64, _>(0)? as u64, row.try_get::<Option<i64>, _>(1)?.map(Stamp::from_millis)))
     }
 

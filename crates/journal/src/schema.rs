@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -140,5 +140,17 @@ CREATE INDEX incidents_given_up ON incidents(closed) WHERE how IN ('handed_over'
 -- What counts as a failed cure, found without reading every event.
 DROP INDEX events_not_verified;
 CREATE INDEX events_failed ON events(at) WHERE kind IN ('not_verified', 'harmed');
+",
+    r"
+-- What is to be said about the daemon itself: at most one of a sort waits.
+CREATE TABLE notices (
+  name TEXT PRIMARY KEY,
+  at INTEGER NOT NULL,
+  words TEXT NOT NULL,
+  due INTEGER NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0,
+  attempted INTEGER NOT NULL DEFAULT 0,
+  error TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
 ",
 ];

@@ -10,6 +10,7 @@ use connect::Connections;
 use connect::http::Telling;
 use journal::Journal;
 use runbook::book::Configuration;
+use runbook::time::Stamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,8 @@ pub struct Daemon {
     pub metrics: Arc<Metrics>,
     /// Tells neighbours a few words over HTTP.
     pub telling: Telling,
+    /// When the heartbeat came last, in this process.
+    pub pulse: watch::Sender<Option<Stamp>>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
     /// Told when Alertmanager should be asked soon what still fires.
@@ -81,6 +84,7 @@ impl Daemon {
             clock,
             metrics,
             telling: Telling::new(),
+            pulse: watch::Sender::new(None),
             stop: CancellationToken::new(),
             reconcile_soon: Notify::new(),
             directory: directory.to_owned(),

@@ -117,7 +117,7 @@ async fn tell(daemon: &Daemon, settings: &AlertmanagerSettings, told: &mut Told)
         .chain(over.into_iter().map(|one| call(one, inventory, now)))
         .collect();
     let sent = send(daemon, settings, &Value::from(calls)).await;
-    daemon.metrics.called(&settings.url, raised.len(), sent.is_ok());
+    daemon.metrics.called(&settings.url, sent.is_ok());
     match sent {
         Ok(()) => {
             for id in raised.keys().filter(|id| !told.raised.contains_key(id)) {

@@ -21,5 +21,6 @@ pub mod routing;
 pub mod serve;
 pub mod teller;
 pub mod token;
+pub mod watchdog;
 pub mod wire;
 pub mod world;

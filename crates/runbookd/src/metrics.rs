@@ -107,6 +107,11 @@ struct ByRunbook {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByHow {
+    how: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ByAlertmanager {
     /// Its address in our own configuration.
     alertmanager: String,
@@ -143,7 +148,10 @@ pub struct Metrics {
     doctor_problems: Gauge,
     configuration: Family<ByHash, Gauge>,
     alertmanagers: Family<ByAlertmanager, Gauge>,
-    given_up: Gauge,
+    given_up: Family<ByHow, Gauge>,
+    heartbeat: FloatGauge,
+    pings: [Counter; 2],
+    ping_at: FloatGauge,
     calls: Family<ByAlertmanager, Gauge>,
     reload_succeeded: Gauge,
     reload_at: FloatGauge,
@@ -173,7 +181,27 @@ impl Metrics {
         let deliveries = Door::ALL.map(|door| deliveries_family.get_or_create_owned(&ByResult { result: door.word() }));
         // From a tenth of a sync to Alertmanager's own patience with a cluster peer (15 s).
         let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0];
+        let pings_family = named(
+            to,
+            "watchdog_pings",
+            "Times that the outside address of the watchdog was asked, by whether it answered",
+            Family::<ByResult, Counter>::default(),
+        );
+        let pings = ["answered", "failed"].map(|result| pings_family.get_or_create_owned(&ByResult { result }));
         let metrics = Self {
+            pings,
+            ping_at: named(
+                to,
+                "watchdog_ping_timestamp_seconds",
+                "When the outside address of the watchdog answered last; 0 for never",
+                FloatGauge::default(),
+            ),
+            heartbeat: named(
+                to,
+                "watchdog_heard_timestamp_seconds",
+                "When the heartbeat was heard last; 0 for never",
+                FloatGauge::default(),
+            ),
             deliveries,
             delivery_seconds: named(
                 to,
@@ -220,7 +248,12 @@ impl Metrics {
                 "1 while an Alertmanager says what still fires",
                 Family::default(),
             ),
-            given_up: named(to, "given_up", "Incidents that were given up and that people are called for", Gauge::default()),
+            given_up: named(
+                to,
+                "given_up",
+                "Incidents that were given up and that people are called for, by how they ended",
+                Family::default(),
+            ),
             calls: named(
                 to,
                 "alertmanager_takes_calls",
@@ -373,10 +406,31 @@ impl Metrics {
         self.alertmanagers.get_or_create(&ByAlertmanager { alertmanager: url.to_owned() }).set(i64::from(reachable));
     }
 
-    /// So many incidents were given up and people are called for them; whether this Alertmanager took the call.
-    pub fn called(&self, url: &str, given_up: usize, taken: bool) {
-        self.given_up.set(small(given_up as u64));
+    /// Whether an Alertmanager took the call for what was given up.
+    pub fn called(&self, url: &str, taken: bool) {
         self.calls.get_or_create(&ByAlertmanager { alertmanager: url.to_owned() }).set(i64::from(taken));
+    }
+
+    /// The heartbeat was heard.
+    pub fn beat(&self, now: Stamp) {
+        self.heartbeat.set(seconds(now));
+    }
+
+    /// When the heartbeat was heard last, as far as this process knows, and when the outside address answered last.
+    pub fn last_beat(&self) -> (Option<Stamp>, Option<Stamp>) {
+        let stamp = |seconds: f64| (seconds > 0.0).then(|| Stamp::from_millis((seconds * 1000.0) as i64));
+        (stamp(self.heartbeat.get()), stamp(self.ping_at.get()))
+    }
+
+    /// The outside address of the watchdog was asked; whether it answered.
+    pub fn pinged(&self, answered: bool, now: Stamp) {
+        let [well, failed] = &self.pings;
+        if answered {
+            well.inc();
+            self.ping_at.set(seconds(now));
+        } else {
+            failed.inc();
+        }
     }
 
     /// A connection was opened; it counts until the guard is dropped.

@@ -11,7 +11,7 @@ use runbook::book::Configuration;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
-use crate::wire;
+use crate::{watchdog, wire};
 
 /// Rows that are read at once.
 const PORTION: u32 = 64;
@@ -59,22 +59,39 @@ pub async fn route_waiting(daemon: &Daemon) -> anyhow::Result<usize> {
     let configuration = daemon.current().configuration.clone();
     let mut heard = Vec::new();
     let mut unknown_status = 0;
+    let mut beats = false;
     for (at, row) in rows.iter().enumerate() {
         for body in &row.bodies {
-            unknown_status += read(daemon, &configuration, body, &mut heard);
+            let read = read(daemon, &configuration, body, &mut heard);
+            unknown_status += read.unknown_status;
+            beats |= read.beats;
         }
         if heard.len() >= TOGETHER || at + 1 == rows.len() {
             let outcome = daemon.journal.hear(&heard, Some(row.id), daemon.clock.now()).await?;
             note(daemon, &outcome, unknown_status);
+            if beats {
+                let now = daemon.clock.now();
+                daemon.metrics.beat(now);
+                daemon.pulse.send_replace(Some(now));
+            }
             heard.clear();
-            unknown_status = 0;
+            (unknown_status, beats) = (0, false);
         }
     }
     Ok(rows.len())
 }
 
-/// Reads a stored delivery into what is heard; gives how many of its alerts had a status that nobody knows.
-fn read(daemon: &Daemon, configuration: &Configuration, body: &[u8], heard: &mut Vec<Heard>) -> u64 {
+/// What a delivery has besides alerts for runbooks.
+#[derive(Default)]
+struct Read {
+    /// How many of its alerts had a status that nobody knows.
+    unknown_status: u64,
+    /// The heartbeat was among them.
+    beats: bool,
+}
+
+/// Reads a stored delivery into what is heard.
+fn read(daemon: &Daemon, configuration: &Configuration, body: &[u8], heard: &mut Vec<Heard>) -> Read {
     match wire::read(body) {
         Ok(payload) => {
             if payload.truncated > 0 {
@@ -84,13 +101,16 @@ fn read(daemon: &Daemon, configuration: &Configuration, body: &[u8], heard: &mut
                 );
                 daemon.reconcile_soon.notify_one();
             }
-            heard.extend(payload.alerts.into_iter().map(|alert| hear(configuration, alert)));
-            payload.unknown_status
+            let current = daemon.current();
+            let is_heartbeat = |alert: &Alert| watchdog::is_heartbeat(current.settings.watchdog.as_ref(), alert);
+            let (heartbeats, alerts): (Vec<Alert>, Vec<Alert>) = payload.alerts.into_iter().partition(is_heartbeat);
+            heard.extend(alerts.into_iter().map(|alert| hear(configuration, alert)));
+            Read { unknown_status: payload.unknown_status, beats: heartbeats.iter().any(watchdog::beats) }
         }
         // It was read before it was stored, so this is another release's doing. Nothing is lost: the sender repeats.
         Err(error) => {
             tracing::error!(%error, "a stored delivery cannot be read and is dropped; its sender sends it again");
-            0
+            Read::default()
         }
     }
 }

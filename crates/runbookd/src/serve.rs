@@ -21,7 +21,7 @@ use crate::engine::{Engine, Listener};
 use crate::http::{Bounds, Server};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::{doctor, giving_up, housekeeping, reconcile, routing, teller};
+use crate::{doctor, giving_up, housekeeping, reconcile, routing, teller, watchdog};
 
 /// The configuration folder where none is named.
 pub const CONFIG: &str = "/etc/runbookd";
@@ -116,6 +116,7 @@ fn start(daemon: &Arc<Daemon>, server: Server) -> JoinSet<&'static str> {
     part!("routing", routing::run(daemon.clone()));
     part!("teller", teller::run(daemon.clone()));
     part!("giving up", giving_up::run(daemon.clone()));
+    part!("watchdog", watchdog::run(daemon.clone()));
     part!("reconcile", reconcile::run(daemon.clone()));
     part!("housekeeping", housekeeping::run(daemon.clone()));
     // Nobody waits for these: the ones that do not open now are tried again for as long as the daemon lives.

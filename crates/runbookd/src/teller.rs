@@ -2,6 +2,8 @@
 //! said. Slack being down keeps nothing open and starts nothing; what could not be said is said later, in its newest form.
 //! Deliberately one message at a time: a channel has a pace, and a storm must not hold up the one message that matters.
 
+mod notice;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -114,11 +116,20 @@ async fn prepare(daemon: &Daemon, voice: &mut Option<Voice>) -> anyhow::Result<O
 /// Says the next thing that is due. Gives how long to rest; none when nothing is due.
 async fn tell_one(daemon: &Daemon, voice: &Voice, pace: &mut Pace, began: Instant) -> anyhow::Result<Option<Duration>> {
     let now = daemon.clock.now();
-    let Some(to_tell) = daemon.journal.to_tell(now, 1).await?.into_iter().next() else { return Ok(None) };
+    let notice = daemon.journal.notice_due(now).await?;
+    let to_tell = daemon.journal.to_tell(now, 1).await?.into_iter().next();
+    if notice.is_none() && to_tell.is_none() {
+        return Ok(None);
+    }
     let wait = pace.wait(began.elapsed());
     if !wait.is_zero() {
         return Ok(Some(wait));
     }
+    if let Some(notice) = notice {
+        notice::say(daemon, voice, pace, began, notice).await?;
+        return Ok(Some(Duration::ZERO));
+    }
+    let Some(to_tell) = to_tell else { return Ok(None) };
     if let Err(error) = voice.refresh().await {
         put_off(daemon, to_tell, AFTER_REFUSAL, &format!("{error:#}")).await?;
         tracing::error!(error = format!("{error:#}"), "the Slack token cannot be read; mend the reference in runbookd.yaml");

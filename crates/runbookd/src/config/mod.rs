@@ -24,7 +24,7 @@ pub use check::against;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use files::MOST_BYTES;
 pub use schema::{Form, schema};
-pub use settings::{AlertmanagerSettings, DaemonSettings, PersonToken, Retention, SlackSettings, TlsSettings};
+pub use settings::{AlertmanagerSettings, DaemonSettings, PersonToken, Retention, SlackSettings, TlsSettings, WatchdogSettings};
 
 use complaint::Severity::Warning;
 use lower::runbook::{Found, Known};

@@ -23,6 +23,8 @@ pub struct DaemonSettings {
     pub alertmanagers: Vec<AlertmanagerSettings>,
     /// Where people are told.
     pub slack: Option<SlackSettings>,
+    /// The dead man's switch, where there is one.
+    pub watchdog: Option<WatchdogSettings>,
     /// How long the journal keeps closed incidents.
     pub retention: Retention,
     /// What proves that somebody is who they say, by their name in `approval`.
@@ -66,6 +68,19 @@ pub struct SlackSettings {
     pub base_url: String,
 }
 
+/// The dead man's switch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WatchdogSettings {
+    /// The name of the alert that always fires.
+    pub alert: String,
+    /// People are told when it has not come for so long.
+    pub silence_after: Span,
+    /// Where the outside address is kept that is asked whenever it comes.
+    pub ping: Option<SecretRef>,
+    /// The outside address is asked no more often than this.
+    pub every: Span,
+}
+
 /// How long the journal keeps closed incidents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Retention {
@@ -95,6 +110,7 @@ impl Default for DaemonSettings {
             webhook_open: false,
             alertmanagers: Vec::new(),
             slack: None,
+            watchdog: None,
             retention: Retention::default(),
             people: BTreeMap::new(),
         }

@@ -13,6 +13,7 @@ const LEAST_BYTES: u64 = 200 << 20;
 pub(super) async fn all(daemon: &Daemon, current: &Current) -> Vec<Line> {
     let mut lines = vec![configuration(daemon, current), clock(daemon), space(daemon), journal(daemon)];
     lines.push(last_delivery(daemon));
+    lines.push(watchdog(daemon, current));
     lines.extend(approval(current).await);
     lines.extend(pauses(daemon).await);
     lines
@@ -51,6 +52,31 @@ fn configuration(daemon: &Daemon, current: &Current) -> Line {
                 _ => Line::wrong(about, format!("{has}, in force with {} that `runbookd check` shows", many(errors, "error"))),
             }
         }
+    }
+}
+
+/// Who notices when no alert comes any more.
+fn watchdog(daemon: &Daemon, current: &Current) -> Line {
+    let about = "watchdog";
+    let Some(settings) = &current.settings.watchdog else {
+        return Line::unknown(about, "nobody notices when alerts stop coming; add `watchdog:`");
+    };
+    let now = daemon.clock.now();
+    let (beat, ping) = daemon.metrics.last_beat();
+    let heard = match beat {
+        None => return Line::unknown(about, format!("{} was not heard since the start", settings.alert)),
+        Some(at) if now.since(at) >= settings.silence_after.duration() => {
+            let since = humanize_duration(now.since(at));
+            return Line::wrong(about, format!("{} was not heard for {since}: other alerts may not come either", settings.alert));
+        }
+        Some(at) => format!("{} was heard {} ago", settings.alert, humanize_duration(now.since(at))),
+    };
+    match (&settings.ping, ping) {
+        (None, _) => Line::unknown(about, format!("{heard}; nobody outside notices when runbookd is gone: add `ping:`")),
+        (Some(_), Some(at)) if now.since(at) < settings.silence_after.duration() => {
+            Line::well(about, format!("{heard}, and the outside address answered {} ago", humanize_duration(now.since(at))))
+        }
+        (Some(_), _) => Line::wrong(about, format!("{heard}, and the outside address does not answer; see the log")),
     }
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use journal::Journal;
+use runbook::incident::How;
 use runbook::time::Stamp;
 
-use super::{ByStage, Metrics, OPEN_STAGES, seconds, small};
+use super::{ByHow, ByStage, Metrics, OPEN_STAGES, seconds, small};
 
 /// What the text is, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +46,11 @@ impl Metrics {
         for stage in OPEN_STAGES {
             let count = by_stage.iter().find(|(word, _)| word == stage).map_or(0, |(_, count)| *count);
             self.open.get_or_create(&ByStage { stage }).set(small(count));
+        }
+        let given_up = journal.given_up(now.minus(crate::giving_up::FOR_AT_MOST)).await?;
+        for how in How::ALL.into_iter().filter(|how| how.wants_a_person()).map(How::word) {
+            let count = given_up.iter().filter(|one| one.how == how).count();
+            self.given_up.get_or_create(&ByHow { how }).set(small(count as u64));
         }
         self.inbox.set(small(journal.deliveries_waiting().await?));
         // Where nobody is to be told, nothing waits to be told; `doctor` says that nobody is.
@@ -89,6 +95,7 @@ mod tests {
             "runbookd_http_connections 1",
             "runbookd_journal_writable 1",
             "runbookd_inbox_rows 0",
+            "runbookd_given_up{how=\"stuck\"} 0",
             "runbookd_paused_since_timestamp_seconds 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");

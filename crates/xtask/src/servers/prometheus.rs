@@ -26,11 +26,19 @@ impl Prometheus {
     /// # Errors
     /// When the package is missing and cannot be installed, or the server does not come up.
     pub fn start(configuration: &str, files: &[(&str, &str)]) -> Result<Prometheus> {
-        packages::ensure(&["prometheus"])?;
-        on_free_ports(|| Prometheus::start_once(configuration, files))
+        Prometheus::start_with(configuration, files, &[])
     }
 
-    fn start_once(configuration: &str, files: &[(&str, &str)]) -> Result<Prometheus> {
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// As [`Prometheus::start`].
+    pub fn start_with(configuration: &str, files: &[(&str, &str)], arguments: &[&str]) -> Result<Prometheus> {
+        packages::ensure(&["prometheus"])?;
+        on_free_ports(|| Prometheus::start_once(configuration, files, arguments))
+    }
+
+    fn start_once(configuration: &str, files: &[(&str, &str)], more: &[&str]) -> Result<Prometheus> {
         let port = free_port()?;
         let scratch = Scratch::new("prometheus")?;
         for (name, text) in files {
@@ -40,12 +48,15 @@ impl Prometheus {
         let mut process = Process::start(&Program {
             name: format!("prometheus on port {port}"),
             path: command::find("prometheus").context("prometheus is not on the search path")?,
-            arguments: vec![
+            arguments: [
                 format!("--config.file={}", file.display()),
                 format!("--storage.tsdb.path={}", scratch.join("data").display()),
                 format!("--web.listen-address=127.0.0.1:{port}"),
                 "--web.enable-lifecycle".into(),
-            ],
+            ]
+            .into_iter()
+            .chain(more.iter().map(|argument| (*argument).to_owned()))
+            .collect(),
             environment: vec![],
             user: None,
             directory: scratch.path().into(),

@@ -149,6 +149,7 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>], about_
             );
         }
     }
+    watched(loaded, document, route, &routes, about_us);
     let mut people = Vec::new();
     for rule in handled {
         routes.people_for(route, USUAL, true, rule, &mut people);
@@ -161,6 +162,31 @@ pub fn check(loaded: &Loaded, document: &Document, handled: &[&Rule<'_>], about_
         paging::complain_of_ours(document, &ours, &people, routes.reaches(route, &ours, true).0 != Certainty::No);
     }
     ours_wait.into_iter().map(|waits| waits.hold.max(waits.interval)).max()
+}
+
+/// Whether anybody notices when alerts stop coming.
+fn watched(loaded: &Loaded, document: &Document, route: &Placed<WrittenRoute>, routes: &Routes<'_>, about_us: &[&Rule<'_>]) {
+    let Some(watchdog) = &loaded.daemon.watchdog else {
+        let message = "nobody notices when alerts stop coming to runbookd: runbookd.yaml has no `watchdog`";
+        document.say(
+            Severity::Note,
+            route.at(),
+            message,
+            "add `watchdog: {ping: {file: PATH}}` with the address of an outside check",
+        );
+        return;
+    };
+    if watchdog.ping.is_none() {
+        let message = "nobody outside notices when runbookd or its machine is gone: `watchdog` in runbookd.yaml has no `ping`";
+        document.say(Severity::Note, route.at(), message, "add `ping: {file: PATH}` with the address of an outside check");
+    }
+    let unrouted =
+        about_us.iter().filter(|rule| rule.name == watchdog.alert && routes.reaches(route, rule, true).0 == Certainty::No);
+    for rule in unrouted {
+        let message = format!("`{}` is to be heard every minute, and no route brings it to runbookd", rule.name);
+        let mend = "put a route to our receiver with `matchers` for it and `repeat_interval: 1m` before those for people";
+        rule.document.say(Severity::Warning, rule.at.clone(), message, mend);
+    }
 }
 
 /// Looks at one receiver; some where it delivers to us.
@@ -325,8 +351,9 @@ impl Routes<'_> {
     }
 
     fn is_heartbeat(&self, route: &WrittenRoute) -> bool {
+        let name = self.loaded.daemon.watchdog.as_ref().map_or("Watchdog", |watchdog| watchdog.alert.as_str());
         self.matchers(route).is_some_and(|all| {
-            all.iter().any(|matcher| (matcher.name(), matcher.op(), matcher.value()) == ("alertname", Op::Equal, "Watchdog"))
+            all.iter().any(|matcher| (matcher.name(), matcher.op(), matcher.value()) == ("alertname", Op::Equal, name))
         })
     }
 

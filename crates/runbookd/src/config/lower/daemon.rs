@@ -10,9 +10,9 @@ use runbook::text::inert;
 
 use super::{http_url, may, need, need_text, path_from, secrets};
 use crate::config::complaint::Severity;
-use crate::config::settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings};
+use crate::config::settings::{AlertmanagerSettings, DaemonSettings, Retention, SlackSettings, WatchdogSettings};
 use crate::config::written::approval::WrittenApproval;
-use crate::config::written::daemon::{WrittenAlertmanager, WrittenDaemon, WrittenRetention, WrittenSlack};
+use crate::config::written::daemon::{WrittenAlertmanager, WrittenDaemon, WrittenRetention, WrittenSlack, WrittenWatchdog};
 use crate::config::written::rules::WrittenRules;
 use crate::config::yaml::{Bytes, Document, Placed, Raw, Reader};
 
@@ -68,6 +68,16 @@ pub fn daemon(document: &Document, base: &Path) -> Daemon {
     }
     settings.alertmanagers = may(&written.alertmanager).map(|list| alertmanagers(document, base, list)).unwrap_or_default();
     settings.slack = written.slack.as_ref().and_then(|placed| slack(document, base, placed));
+    settings.watchdog = written.watchdog.as_ref().and_then(|placed| watchdog(document, base, placed));
+    if let (None, Some(placed)) = (&written.slack, &written.watchdog) {
+        let message = "when the heartbeat stops, people are told in Slack, and no Slack is configured";
+        document.say(
+            Severity::Warning,
+            placed.at(),
+            message,
+            "add `slack:`; the outside address alone cannot tell a dead chain from a dead runbookd",
+        );
+    }
     settings.retention = written.retention.as_ref().map(|placed| retention(document, placed)).unwrap_or_default();
     daemon.approval.clone_from(&written.approval);
     daemon.rules.clone_from(&written.rules);
@@ -157,6 +167,34 @@ fn slack(document: &Document, base: &Path, placed: &Placed<WrittenSlack>) -> Opt
         None => Some("https://slack.com/api".to_owned()),
     };
     Some(SlackSettings { token: token?, channel: channel?.clone(), base_url: base_url? })
+}
+
+fn watchdog(document: &Document, base: &Path, placed: &Placed<WrittenWatchdog>) -> Option<WatchdogSettings> {
+    let written = placed.get()?;
+    let span = |of: &Option<Placed<Span>>, usual: u64, (least, most): (u64, u64), words: &str| {
+        let span = may(of).copied().unwrap_or(Span::secs(usual));
+        if let Some(at) = of
+            && (span < Span::secs(least) || span > Span::secs(most))
+        {
+            let mend = format!("write between {} and {}", Span::secs(least), Span::secs(most));
+            document.complain(at.at(), format!("{words} {span}"), mend);
+        }
+        span
+    };
+    let silence_after =
+        span(&written.silence_after, 600, (10, 86_400), "a heartbeat that comes every minute cannot be missed after");
+    let every = span(&written.every, 60, (1, 3_600), "the outside address cannot be asked every");
+    let alert = may(&written.alert).cloned().unwrap_or_else(|| "Watchdog".to_owned());
+    if let Some(at) = &written.alert
+        && alert.trim().is_empty()
+    {
+        document.complain(at.at(), "this names no alert", "write the name of a rule that always fires, for example Watchdog");
+    }
+    let ping = written.ping.as_ref().map(|ping| secrets::secret(document, base, placed.at(), ping, "ping"));
+    if ping == Some(None) {
+        return None;
+    }
+    Some(WatchdogSettings { alert, silence_after, ping: ping.flatten(), every })
 }
 
 fn retention(document: &Document, placed: &Placed<WrittenRetention>) -> Retention {

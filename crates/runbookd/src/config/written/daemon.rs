@@ -28,6 +28,8 @@ pub struct WrittenDaemon {
     pub alertmanager: Option<Placed<Vec<Placed<WrittenAlertmanager>>>>,
     /// Where people are told.
     pub slack: Option<Placed<WrittenSlack>>,
+    /// An alert that always fires, and whom to tell when it stops.
+    pub watchdog: Option<Placed<WrittenWatchdog>>,
     /// Named time intervals in Alertmanager's form; modes refer to them by name.
     #[schemars(with = "Option<Vec<WrittenIntervals>>")]
     pub time_intervals: Option<Placed<Vec<Placed<Raw>>>>,
@@ -75,6 +77,21 @@ pub struct WrittenSlack {
     pub channel: Placed<String>,
     /// The base of Slack's Web API: https://slack.com/api where nothing is said.
     pub base_url: Option<Placed<String>>,
+}
+
+/// An alert that always fires, and whom to tell when it stops. Without this section nobody notices that alerts stopped coming.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenWatchdog {
+    /// Its name: Watchdog where nothing is said.
+    pub alert: Option<Placed<String>>,
+    /// People are told in Slack when it has not come for so long: 10m where nothing is said.
+    pub silence_after: Option<Placed<Span>>,
+    /// Where the outside address is kept that is asked (GET) whenever it comes, and that calls people when that stops.
+    #[schemars(with = "Option<SecretRef>")]
+    pub ping: Option<Placed<Raw>>,
+    /// The outside address is asked no more often than this: 1m where nothing is said.
+    pub every: Option<Placed<Span>>,
 }
 
 /// How long the journal keeps closed incidents; whichever bound is met first counts.

@@ -87,7 +87,7 @@ impl Line {
 }
 
 /// Words in a key that say that its value should be kept to itself.
-const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "api_key"];
+const SECRET_WORDS: [&str; 7] = ["password", "passwd", "secret", "token", "credential", "api_key", "ping"];
 
 /// Whether a line of a file may hold a secret in the clear: a telling key with a value right behind it, or a user and
 /// password in an address.
@@ -121,12 +121,14 @@ mod tests {
             "\"password\": \"x\"",
             "slack_token: abc",
             "secret : x",
+            "watchdog: {every: 2h, ping: \"https://check/hunter2\"}",
         ] {
             assert!(may_hold_secret(line), "{line}");
         }
         for line in [
             "password: {file: secrets/x}",
             "password:",
+            "watchdog: {every: 2h, ping: {file: secrets/x}}",
             "target: postgres/main",
             "credentials_file: /x",
             "url: http://host/",

@@ -199,7 +199,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
         matches: None,
         target: TargetSelector::Named(target.id.clone()),
         priority: 0,
-        mode: ModeByTime { default: Mode::Auto, during: Default::default() },
+        mode: ModeByTime::always(Mode::Auto),
         limits: Limits { cooldown: Span::secs(0), rate: vec![], recurrence: None },
         look: [("sessions".to_owned(), Look { probe, target: None })].into(),
         require: always(),

@@ -167,7 +167,7 @@ fn book(number: usize) -> Result<Runbook> {
         matches: Some(Matchers::parse(matchers.iter().map(String::as_str)).map_err(|error| anyhow::anyhow!("{error:?}"))?),
         target: TargetSelector::Named(target(number)),
         priority: 0,
-        mode: ModeByTime { default: Mode::Auto, during: BTreeMap::new() },
+        mode: ModeByTime::always(Mode::Auto),
         limits: Limits {
             // Every alert comes at the same moment here, and none is to wait for the one before.
             cooldown: Span::secs(0),

@@ -13,6 +13,7 @@ use tokio::sync::MutexGuard;
 
 use crate::claim::Claim;
 use crate::codec;
+use crate::earned::{told, weigh};
 use crate::open::{Journal, Writer};
 use crate::outbox::has_news;
 
@@ -44,28 +45,33 @@ impl Journal {
         let mut next = claim.incident.clone();
         next.apply(at, event)?;
         let config = writer.config.clone();
+        let rule = self.rule_of(&next.runbook.name, &config).await?;
         let outcome = async {
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await.context("beginning an append")?;
             if let Some(refused) = check_claim(&mut transaction, claim).await? {
-                return Ok(Some(refused));
+                return Ok(Err(refused));
             }
             write_event(&mut transaction, claim.incident.seq, at, &config, event, &next).await?;
+            let earned = weigh(&mut transaction, &next, at, event, rule).await?;
             keep_lease(&mut transaction, claim, at).await?;
             transaction.commit().await.context("committing an event")?;
-            Ok(None)
+            Ok(Ok(earned))
         }
         .await;
-        let refused = self.counted(self.note_trouble(outcome))?;
-        match refused {
-            None => {
+        let written = self.counted(self.note_trouble(outcome))?;
+        match written {
+            Ok(earned) => {
                 claim.incident = next;
-                self.count(|ledger| ledger.happened(&claim.incident, at, event));
+                self.count(|ledger| {
+                    ledger.happened(&claim.incident, at, event);
+                    told(ledger, earned);
+                });
                 drop(writer);
                 self.tell_changed();
                 Ok(())
             }
-            Some(Refused::LeaseLost) => Err(AppendError::LeaseLost),
-            Some(Refused::Changed) => {
+            Err(Refused::LeaseLost) => Err(AppendError::LeaseLost),
+            Err(Refused::Changed) => {
                 drop(writer);
                 claim.incident = self.load(claim.incident.id).await?;
                 Err(AppendError::Conflict)
@@ -95,15 +101,20 @@ impl Journal {
         let config = writer.config.clone();
         let seq = incident.seq;
         incident.apply(at, event)?;
+        let rule = self.rule_of(&incident.runbook.name, &config).await?;
         let outcome = async {
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await.context("beginning an append")?;
             write_event(&mut transaction, seq, at, &config, event, &incident).await?;
+            let earned = weigh(&mut transaction, &incident, at, event, rule).await?;
             transaction.commit().await.context("committing an event")?;
-            Ok(())
+            Ok(earned)
         }
         .await;
-        self.counted(self.note_trouble(outcome))?;
-        self.count(|ledger| ledger.happened(&incident, at, event));
+        let earned = self.counted(self.note_trouble(outcome))?;
+        self.count(|ledger| {
+            ledger.happened(&incident, at, event);
+            told(ledger, earned);
+        });
         drop(writer);
         self.tell_changed();
         Ok(incident)

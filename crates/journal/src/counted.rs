@@ -12,6 +12,7 @@ use runbook::time::Stamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
+use crate::earned::read_earned;
 use crate::open::Journal;
 
 /// The counters, and whether they are behind what is on disk.
@@ -145,6 +146,7 @@ async fn read_all(connection: &mut SqliteConnection, last: Stamp) -> anyhow::Res
             Outcome::Ended { runbook, target, cured: true } => ledger.cured(id, &runbook, &target, at),
         }
     }
+    read_earned(&mut transaction, &mut ledger).await?;
     transaction.commit().await?;
     Ok(ledger)
 }

@@ -16,6 +16,7 @@ use sqlx::{Connection, Row};
 
 use crate::append::write_event;
 use crate::codec;
+use crate::earned::{Changed, told};
 use crate::given_up::GIVEN_UP;
 use crate::open::Journal;
 use crate::outbox::{has_news, is_urgent};
@@ -55,6 +56,8 @@ pub struct HeardOutcome {
     called_off: bool,
     /// The openings, for the counters.
     counted: Vec<(IncidentId, Chosen)>,
+    /// What cures that came back have cost.
+    earned: Vec<Changed>,
     /// Incidents that were folded on the way, as they are now: a storm on one incident folds it once.
     loaded: BTreeMap<IncidentId, Incident>,
 }
@@ -110,6 +113,7 @@ impl Journal {
             for (id, chosen) in &outcome.counted {
                 ledger.opened(*id, &chosen.runbook, &chosen.target, at, false);
             }
+            outcome.earned.iter().for_each(|changed| told(ledger, Some(changed.clone())));
             for incident in outcome.loaded.values() {
                 ledger.stands_as(incident);
             }
@@ -176,6 +180,7 @@ impl Journal {
         }
         let id = self.write_opening(connection, chosen, Trigger::Alert(alert.clone()), config, at).await?;
         remember_alert(connection, alert, id).await?;
+        outcome.earned.extend(self.came_back(connection, id, chosen, config, at).await?);
         outcome.opened.push(id);
         outcome.counted.push((id, chosen.clone()));
         Ok(())

@@ -10,6 +10,7 @@ mod asks;
 mod claim;
 mod codec;
 mod counted;
+mod earned;
 mod evidence;
 mod given_up;
 mod heard;

@@ -292,8 +292,9 @@ pub(crate) async fn pause_with(
             Err(_) => true,
         };
         if applies {
-            pause.reason = Some(format!("{reason} (by {by}; `runbookd resume {scope}` lifts it)"));
             pause.until = row.try_get::<Option<i64>, _>(3)?.map(Stamp::from_millis);
+            let end = pause.until.map(|until| format!(", until {until}")).unwrap_or_default();
+            pause.reason = Some(format!("{reason} (by {by}{end}; `runbookd resume {scope}` lifts it)"));
         }
     }
     Ok(pause)

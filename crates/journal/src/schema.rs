@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -152,5 +152,22 @@ CREATE TABLE notices (
   attempted INTEGER NOT NULL DEFAULT 0,
   error TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+",
+    r"
+-- What each text of a runbook has earned. It outlives the incidents that it was earned with.
+CREATE TABLE earned (
+  runbook TEXT NOT NULL,
+  deed TEXT NOT NULL,               -- the name of what the text does
+  body TEXT NOT NULL,
+  PRIMARY KEY (runbook, deed)
+) WITHOUT ROWID;
+-- Every time that a person closed a breaker.
+CREATE TABLE breaker_closings (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  runbook TEXT,                     -- none for the breaker over all of them
+  at INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  why TEXT NOT NULL
+);
 ",
 ];

@@ -12,6 +12,7 @@ use sqlx::{Connection, Row};
 
 use crate::append::{AppendError, Refused, check_claim, keep_lease, write_event};
 use crate::claim::Claim;
+use crate::earned::record_of;
 use crate::open::Journal;
 use crate::pause::{pause_file, pause_with};
 
@@ -122,7 +123,7 @@ impl Journal {
 async fn within_limits(connection: &mut SqliteConnection, permit: &Permit, at: Stamp) -> anyhow::Result<bool> {
     for reservation in permit.reservations() {
         let own = permit.incident().0 as i64;
-        let within = match *reservation {
+        let within = match reservation.clone() {
             Reservation::Acts { scope, fewer_than, within, except_own } => {
                 // $4 leaves the incident's own out, where a cooldown lies between incidents.
                 let sql = match scope {
@@ -160,6 +161,9 @@ async fn within_limits(connection: &mut SqliteConnection, permit: &Permit, at: S
                               AND a.at > $1 AND a.incident <> $2 AND i.closed IS NULL AND ($3 OR a.runbook = $4)";
                 let others = sqlx::query(others).bind(since.millis()).bind(own).bind(scope == Scope::Everything);
                 number(others.bind(permit.runbook()).fetch_one(&mut *connection).await?)? == 0
+            }
+            Reservation::Earned { deed, at_least } => {
+                record_of(connection, permit.runbook(), &deed).await?.unwrap_or_default().level >= at_least
             }
         };
         if !within {

@@ -18,6 +18,7 @@ use crate::guards::{self, Past};
 use crate::harm;
 use crate::history::{History, Pause};
 use crate::house;
+use crate::modes::{self, Bound};
 use crate::permit::{Permit, Reservation};
 
 /// Everything a decision may depend on.
@@ -241,17 +242,28 @@ fn agreed_in_vain(case: &Case<'_>, order: &Order) -> Option<String> {
     Some(format!("; {} had agreed, which does not count: {why}", inert(&grant.by, 80)))
 }
 
-fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Word {
-    let (mode, whence) = match (guards::mode_now(case, rules), masks) {
-        ((Mode::Auto, _), Some(why)) => (Mode::Ask, why.to_owned()),
-        (usual, _) => usual,
-    };
+/// What each source of a mode allows for this act.
+fn bounds(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Vec<Bound> {
+    let mut bounds = vec![modes::by_time(rules, case.current, case.now)];
+    bounds.extend(modes::of_remedy(case.incident.remedy(), rules));
+    bounds.extend(modes::by_record(rules, &case.history.earned));
+    if let (Some(why), Some(limit)) = (masks, rules.limits.recurrence) {
+        let lift = format!("finding the cause lifts it, or {} without so many cures", limit.within);
+        bounds.push(Bound::new(Mode::Ask, why, lift));
+    }
     let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
-    let wants = finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding));
-    let (mode, whence) = match wants.or_else(|| guards::keeps_data(case, order)) {
-        Some(why) => (mode.min(Mode::Ask), why),
-        None => (mode, whence),
-    };
+    if let Some(why) = finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding)) {
+        bounds.push(Bound::new(Mode::Ask, why, "a person has the word each time"));
+    }
+    if let Some(why) = guards::keeps_data(case, order) {
+        bounds.push(Bound::new(Mode::Ask, why, "a runbook that names it as its `target` lifts it"));
+    }
+    bounds
+}
+
+fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Word {
+    let (mode, bound) = modes::lowest(bounds(case, rules, masks, order));
+    let (whence, lifts) = (modes::whence(&bound), modes::lifts(&bound));
     match mode {
         // Somebody was asked and agreed to less: what is beyond it has to be asked about, although it may act by itself now.
         Mode::Auto if case.incident.grant.as_ref().is_none_or(|grant| order.selection.is_within(&grant.ask.order.selection)) => {
@@ -259,7 +271,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
         }
         Mode::Observe => {
             let why = format!("mode is observe ({whence}): would have done {} on {}", would(order), order.target);
-            Err(instead(why.clone(), Decision::End { how: How::Refused, why }))
+            Err(instead(format!("{why}; {lifts}"), Decision::End { how: How::Refused, why }))
         }
         Mode::Ask | Mode::Auto => {
             let approved = grant_for(case, &order.action, &order.target);
@@ -296,7 +308,8 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
             };
             let before = agreed_in_vain(case, order).unwrap_or_default();
             let why = format!("a person has to agree to {} on {} ({whence}){before}", would(order), order.target);
-            Err(instead(why.clone(), Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
+            let said = if mode == Mode::Ask { format!("{why}; {lifts}") } else { why.clone() };
+            Err(instead(said, Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
         }
     }
 }
@@ -311,7 +324,13 @@ fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
         // The step was counted when it began; its next replica, or the other half of it, is the same act.
         return permit(case, order, Vec::new(), gates);
     }
-    permit(case, order, house::reservations(case, rules), gates)
+    let mut reservations = house::reservations(case, rules);
+    if rules.mode.earned.is_some() {
+        let agreed = grant_for(case, &order.action, &order.target).is_some_and(|agreed| order.selection.is_within(agreed));
+        let at_least = if agreed { Mode::Ask } else { Mode::Auto };
+        reservations.push(Reservation::Earned { deed: case.incident.runbook.deed(), at_least });
+    }
+    permit(case, order, reservations, gates)
 }
 
 fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Gates) -> Ruling {

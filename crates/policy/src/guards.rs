@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runbook::action::{Action, Destroys};
-use runbook::book::{Mode, Runbook};
+use runbook::book::{Recurrence, Runbook};
 use runbook::condition::{Condition, Truth};
 use runbook::incident::{Aim, How, IncidentId, Waiting};
 use runbook::order::Order;
@@ -194,28 +194,6 @@ pub(crate) fn held(now: Stamp, by: IncidentId) -> Instead {
     wait(now.plus(RECHECK), Waiting::Held { by }, format!("{by} is working on the target"))
 }
 
-/// The mode in force and where it comes from: the most careful of the runbook's (by time) and the remedy's own.
-pub(crate) fn mode_now(case: &Case<'_>, rules: &Runbook) -> (Mode, String) {
-    let in_force = rules
-        .mode
-        .during
-        .iter()
-        .filter(|(name, _)| case.current.intervals.get(*name).is_some_and(|intervals| intervals.contains(case.now.millis())));
-    let by_time = in_force.min_by_key(|(_, mode)| **mode);
-    let (mode, whence) = match by_time {
-        Some((name, mode)) => (*mode, format!("interval {name}")),
-        None => (rules.mode.default, "default".to_owned()),
-    };
-    // The remedy's own mode is the current one, too; the kept runbook can only make it more careful.
-    let remedy = case.incident.remedy();
-    let kept = remedy.and_then(|remedy| remedy.mode);
-    let current = remedy.and_then(|kept| rules.remedies.iter().find(|now| now.name == kept.name)).and_then(|now| now.mode);
-    match [kept, current].into_iter().flatten().min() {
-        Some(own) if own < mode => (own, "the remedy's own".to_owned()),
-        _ => (mode, whence),
-    }
-}
-
 /// Why a person has to agree whatever the mode, if so: the service keeps data, and no runbook names it. A label may choose among
 /// services that are free to restart, and a database is none.
 pub(crate) fn keeps_data(case: &Case<'_>, order: &Order) -> Option<String> {
@@ -294,6 +272,16 @@ pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
     }
 }
 
+/// Whether verified cures came back as often as a mask's do, with the numbers.
+pub(crate) fn masks(limit: Option<Recurrence>, cured: &[Stamp], now: Stamp) -> Option<String> {
+    let limit = limit?;
+    let window = limit.within.duration();
+    let came_back = cured.iter().filter(|at| now.since(**at) < window).count();
+    (came_back >= limit.times as usize).then(|| {
+        format!("{came_back} verified cures within {} came back: this cure masks a cause, so a person is asked", limit.within)
+    })
+}
+
 /// The limits of one runbook on one target against its past.
 pub(crate) struct Past<'a> {
     case: &'a Case<'a>,
@@ -307,12 +295,7 @@ impl<'a> Past<'a> {
 
     /// A cure that has to be repeated is a failure: it hides what is wrong, and a person is asked from then on.
     pub(crate) fn masks_a_cause(&self) -> Option<String> {
-        let limit = self.rules.limits.recurrence?;
-        let window = limit.within.duration();
-        let came_back = self.case.history.cured.iter().filter(|at| self.case.now.since(**at) < window).count();
-        (came_back >= limit.times as usize).then(|| {
-            format!("{came_back} verified cures within {} came back: this cure masks a cause, so a person is asked", limit.within)
-        })
+        masks(self.rules.limits.recurrence, &self.case.history.cured, self.case.now)
     }
 
     pub(crate) fn within_rates(&self) -> Word {

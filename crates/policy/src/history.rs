@@ -8,6 +8,8 @@ use runbook::incident::IncidentId;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
 
+use crate::earned::Standing;
+
 /// One started order of the same runbook and target. An attempt in doubt counts like any other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attempted {
@@ -69,6 +71,8 @@ pub struct History {
     pub burst: Burst,
     /// Open incidents of others on what this one's targets rest on. One that only sustains a proved effect is none.
     pub upstream: BTreeMap<TargetId, IncidentId>,
+    /// What the text that the incident follows has earned; nothing where its runbook does not go by that.
+    pub earned: Standing,
 }
 
 /// The state of the big stop, a runbook's, or a target's.

@@ -11,13 +11,13 @@ use runbook::condition::Value;
 use runbook::health::Health;
 use runbook::incident::{Aim, How, Trigger, Waiting};
 use runbook::order::Order;
-use runbook::rules::Breaker;
+use runbook::rules::{Breaker, Storm};
 use runbook::target::{Class, Kind, TargetId};
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
 use crate::guards::{self, end, wait};
-use crate::history::{Counted, Streak};
+use crate::history::{Burst, Counted, Streak};
 use crate::permit::{Reservation, Scope};
 
 /// How often what keeps an incident from acting is looked at again, besides being woken.
@@ -125,6 +125,20 @@ pub(crate) fn nothing_upstream(case: &Case<'_>) -> Word {
     })
 }
 
+/// Whether so much happens at once that nothing more is done by itself, with the numbers.
+pub fn storms(rule: &Storm, burst: &Burst) -> Option<String> {
+    if burst.unexplained > rule.incidents {
+        return Some(format!(
+            "a storm: {} new incidents within {} that nothing upstream explains, and {} are allowed; nothing more is done by itself",
+            burst.unexplained, rule.within, rule.incidents
+        ));
+    }
+    let blind = burst.blind >= FEWEST_BLIND && f64::from(burst.blind) > f64::from(burst.looked) * rule.unknown;
+    let words =
+        || format!("{} of {} open incidents cannot see what they look at: the trouble is elsewhere", burst.blind, burst.looked);
+    blind.then(words)
+}
+
 /// Many at once mean: do less, and call a person. What a person started goes on, because one is there.
 pub(crate) fn no_storm(case: &Case<'_>) -> Word {
     if let Some(word) = guards::finishes(case) {
@@ -134,20 +148,8 @@ pub(crate) fn no_storm(case: &Case<'_>) -> Word {
     if matches!(case.incident.trigger, Trigger::Person { .. }) {
         return Ok("a person started it".to_owned());
     }
-    if burst.unexplained > rule.incidents {
-        return Err(no_more(
-            case,
-            format!(
-                "a storm: {} new incidents within {} that nothing upstream explains, and {} are allowed; nothing more is done by itself",
-                burst.unexplained, rule.within, rule.incidents
-            ),
-        ));
-    }
-    if burst.blind >= FEWEST_BLIND && f64::from(burst.blind) > f64::from(burst.looked) * rule.unknown {
-        return Err(no_more(
-            case,
-            format!("{} of {} open incidents cannot see what they look at: the trouble is elsewhere", burst.blind, burst.looked),
-        ));
+    if let Some(why) = storms(rule, burst) {
+        return Err(no_more(case, why));
     }
     Ok(format!("{} new incidents within {}, {} of {} open ones blind", burst.unexplained, rule.within, burst.blind, burst.looked))
 }
@@ -279,7 +281,7 @@ pub(crate) fn its_turn(case: &Case<'_>) -> Word {
 }
 
 /// When the newest failure was, where so many in a row within the breaker's time have opened it.
-fn tripped(streak: &Streak, failures: u32, rule: &Breaker) -> Option<Stamp> {
+pub(crate) fn tripped(streak: &Streak, failures: u32, rule: &Breaker) -> Option<Stamp> {
     let newest = *streak.failures.first()?;
     let oldest = *streak.failures.get((failures as usize).checked_sub(1)?)?;
     (newest.since(oldest) < rule.within.duration()).then_some(newest)
@@ -292,16 +294,17 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
     }
     let rule = &case.current.rules.breaker;
     let both = [
-        (&case.history.failed, rule.failures, format!("of {}", runbook.name)),
-        (&case.history.failed_overall, rule.overall, "of all runbooks".to_owned()),
+        (&case.history.failed, rule.failures, format!("of {}", runbook.name), runbook.name.as_str()),
+        (&case.history.failed_overall, rule.overall, "of all runbooks".to_owned(), "all"),
     ];
     let mut trial = None;
-    for (streak, failures, whose) in both {
+    for (streak, failures, whose, scope) in both {
         let Some(newest) = tripped(streak, failures, rule) else { continue };
         let again = newest.plus(rule.tries_again_after.duration());
         let words = format!("{failures} cures {whose} failed in a row within {}", rule.within);
         if case.now < again {
-            return Err(no_more(case, format!("the breaker is open until {again}: {words}")));
+            let lift = format!("`runbookd breaker close {scope}` lifts it at once");
+            return Err(no_more(case, format!("the breaker is open until {again}, when one incident tries: {words}; {lift}")));
         }
         if let Some(other) = streak.tried_by {
             return Err(wait(case.now.plus(KEPT_RETRY), Waiting::Time, format!("{other} is the trial after {words}")));

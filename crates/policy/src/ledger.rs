@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use runbook::book::{Configuration, Rate, Runbook};
+use runbook::book::{Configuration, Mode, Rate, Runbook};
 use runbook::incident::{Event, How, Incident, IncidentId, Stage};
+use runbook::rules::Breaker;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
+use serde::{Deserialize, Serialize};
 
+use crate::earned::{Record, Standing};
 use crate::history::{Attempted, Burst, Counted, History, Streak};
 
 /// Nothing older than this is counted: `check` refuses longer windows.
@@ -82,6 +85,23 @@ pub struct Ledger {
     opened: VecDeque<(Stamp, IncidentId, TargetId)>,
     open: BTreeMap<IncidentId, Open>,
     open_on: BTreeMap<TargetId, BTreeSet<IncidentId>>,
+    /// What each text of a runbook has earned, by the runbook's name and the name of what the text does.
+    earned: BTreeMap<String, BTreeMap<String, Record>>,
+    /// When a person last closed the breaker of a runbook, or of all.
+    closed_by_hand: BTreeMap<Option<String>, Stamp>,
+}
+
+/// A breaker that is open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OpenBreaker {
+    /// So many cures failed in a row.
+    pub failures: u32,
+    /// The last of them.
+    pub since: Stamp,
+    /// When one incident may try by itself.
+    pub tries_again: Stamp,
+    /// The incident that is trying.
+    pub tried_by: Option<IncidentId>,
 }
 
 impl Ledger {
@@ -181,6 +201,55 @@ impl Ledger {
         }
     }
 
+    /// What a text of a runbook has earned is this now.
+    pub fn earns(&mut self, runbook: &str, deed: &str, record: Record) {
+        self.earned.entry(runbook.to_owned()).or_default().insert(deed.to_owned(), record);
+    }
+
+    /// What a text of a runbook has earned.
+    pub fn standing(&self, runbook: &str, deed: &str) -> Standing {
+        let texts = self.earned.get(runbook);
+        match texts.and_then(|texts| texts.get(deed)) {
+            Some(record) => Standing { record: record.clone(), before: None },
+            None => {
+                let before = texts.into_iter().flat_map(BTreeMap::values).map(|record| record.level).max();
+                Standing { record: Record::default(), before: before.filter(|level| *level > Mode::Observe) }
+            }
+        }
+    }
+
+    /// A person closed a breaker: what failed before is no longer counted by it.
+    pub fn closed_by_hand(&mut self, runbook: Option<&str>, at: Stamp) {
+        let last = self.closed_by_hand.entry(runbook.map(str::to_owned)).or_insert(at);
+        *last = at.max(*last);
+    }
+
+    /// The breaker of a runbook, or of all, where it is open.
+    pub fn breaker(&self, runbook: Option<&str>, rule: &Breaker) -> Option<OpenBreaker> {
+        let most = if runbook.is_some() { rule.failures } else { rule.overall };
+        let outcomes = match runbook {
+            Some(name) => self.runbooks.get(name).map(|of| &of.outcomes),
+            None => Some(&self.outcomes),
+        };
+        // No incident has this number: whoever tries is another one.
+        let streak = self.streak(outcomes, most, IncidentId(u64::MAX), runbook);
+        let since = crate::house::tripped(&streak, most, rule)?;
+        let tries_again = since.plus(rule.tries_again_after.duration());
+        Some(OpenBreaker { failures: count(streak.failures.iter()), since, tries_again, tried_by: streak.tried_by })
+    }
+
+    /// What happens everywhere now, as the storm's rule counts it.
+    pub fn burst_now(&self, current: &Configuration, now: Stamp) -> Burst {
+        self.burst(current, now)
+    }
+
+    /// Verified cures of a runbook, target by target, as many as its rule counts.
+    pub fn cures<'a>(&'a self, rules: &'a Runbook) -> impl Iterator<Item = (&'a TargetId, Vec<Stamp>)> {
+        let most = rules.limits.recurrence.map_or(0, |limit| limit.times);
+        let targets = self.runbooks.get(&rules.name).into_iter().flat_map(|of| &of.cured);
+        targets.map(move |(target, all)| (target, last(all, most)))
+    }
+
     /// What the limits of one case go by. `acts_on` is what its next step acts on.
     pub fn history(&self, incident: &Incident, rules: &Runbook, current: &Configuration, now: Stamp) -> History {
         let acts_on = incident.step().and_then(|step| step.target.as_ref()).unwrap_or(&incident.target);
@@ -202,6 +271,8 @@ impl Ledger {
             failed_overall: self.streak(Some(&self.outcomes), house.breaker.overall, incident.id, None),
             burst: self.burst(current, now),
             upstream: self.upstream(incident, current),
+            // Named only where it is gone by: the name of what a text does is not had for nothing.
+            earned: rules.mode.earned.map(|_| self.standing(&rules.name, &incident.runbook.deed())).unwrap_or_default(),
         }
     }
 
@@ -229,7 +300,11 @@ impl Ledger {
     }
 
     fn streak(&self, outcomes: Option<&VecDeque<Outcome>>, most: u32, own: IncidentId, runbook: Option<&str>) -> Streak {
-        let in_a_row = outcomes.into_iter().flat_map(|all| all.iter().rev()).take_while(|outcome| !outcome.cured);
+        let begun = self.closed_by_hand.get(&runbook.map(str::to_owned)).copied();
+        let in_a_row = outcomes
+            .into_iter()
+            .flat_map(|all| all.iter().rev())
+            .take_while(|outcome| !outcome.cured && begun.is_none_or(|begun| outcome.at > begun));
         let failures: Vec<Stamp> = in_a_row.take(most as usize).map(|outcome| outcome.at).collect();
         let tripped = failures.len() >= most as usize;
         let tried_by = failures.first().filter(|_| tripped).and_then(|newest| {

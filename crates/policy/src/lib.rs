@@ -3,11 +3,14 @@
 
 pub mod answer;
 pub mod decide;
+pub mod earned;
 pub mod guards;
 mod harm;
 pub mod history;
 mod house;
 pub mod ledger;
+pub mod modes;
+pub mod overview;
 pub mod permit;
 pub mod route;
 
@@ -16,7 +19,11 @@ mod tests;
 
 pub use answer::{MayNot, Sort, may_agree};
 pub use decide::{Case, Decision, Ruling, decide};
+pub use earned::{Record, Standing, Weight};
 pub use history::{Attempted, Burst, Counted, History, Pause, Streak};
-pub use ledger::{Ledger, Started};
+pub use house::storms;
+pub use ledger::{Ledger, OpenBreaker, Started};
+pub use modes::Bound;
+pub use overview::{Overview, overview};
 pub use permit::{Committed, Late, Permit, Reservation, Scope};
 pub use route::{Routing, route};

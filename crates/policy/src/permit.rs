@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use runbook::book::Mode;
 use runbook::incident::{Gate, IncidentId};
 use runbook::order::Order;
 use runbook::target::TargetId;
@@ -30,7 +31,7 @@ pub struct Permit {
 }
 
 /// A limit that the start transaction checks again, because another incident may have acted since the decision.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reservation {
     /// So many acts within so long.
     Acts {
@@ -61,6 +62,13 @@ pub enum Reservation {
         scope: Scope,
         /// The moment of the last failure.
         since: Stamp,
+    },
+    /// The runbook's autonomy is still as high as what was decided by it.
+    Earned {
+        /// The name of what the incident's text does.
+        deed: String,
+        /// At least this.
+        at_least: Mode,
     },
 }
 

@@ -1,6 +1,7 @@
 //! Tables and properties over decisions. The permit's private fields make it impossible to forge one here; what can be tried is
 //! whether `decide` gives one where it must not.
 
+mod earned;
 mod half;
 mod harm;
 
@@ -42,7 +43,7 @@ fn runbook(mode: Mode) -> Runbook {
         matches: None,
         target: TargetSelector::Named(target()),
         priority: 0,
-        mode: ModeByTime { default: mode, during: BTreeMap::new() },
+        mode: ModeByTime::always(mode),
         limits: Limits {
             cooldown: Span::secs(600),
             rate: vec![Rate { count: 3, per: Span::secs(3_600) }, Rate { count: 7, per: Span::secs(86_400) }],

@@ -309,6 +309,9 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
             todo.push(format!("Look at {target} now: runbookd does not know, or could not take back, what it did there."));
         }
     }
+    if let Some(mark) = manner.mark(incident) {
+        todo.push(format!("Say whether that was right: “{mark}”, or “wrong”. What the runbook may do by itself goes by it."));
+    }
     if ending.is_some_and(|how| how.wants_a_person()) {
         for attempt in incident.applied.iter().filter_map(|index| incident.attempts.get(*index)) {
             let facts = attempt.order.action.facts();

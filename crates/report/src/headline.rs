@@ -42,6 +42,9 @@ pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner)
             draft.line(&Prose::of("• ").say(line));
         }
     }
+    if let Some(mark) = manner.mark(incident) {
+        draft.line(&Prose::of("Was that right? ").code(mark).say(", or ").code("wrong").say("."));
+    }
     draft.heading(&fires(incident, manner));
     if let Trigger::Alert(alert) = &incident.trigger
         && let Some(said) = alert.annotations.get("summary").or_else(|| alert.annotations.get("description"))

@@ -52,6 +52,10 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
         }
         Event::Stopped { why } => (Voice::Follow, Prose::of("Stopped by a person: ").say(why).stop()),
         Event::Noted { by, words } => (Voice::Follow, Prose::new().code(by).say(" noted: ").code(words).stop()),
+        Event::Judged { by, right, why } => {
+            let line = Prose::new().code(by).say(if *right { " marked it as right" } else { " marked it as wrong" });
+            (Voice::Follow, if why.is_empty() { line.say(".") } else { line.say(": ").code(why).stop() })
+        }
         Event::Looked { findings } => {
             // Which rung comes next is not decided yet.
             let line = figures::line(&incident.runbook, &figures::deciding_at_all(&incident.runbook), findings);

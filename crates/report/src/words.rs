@@ -48,6 +48,12 @@ impl Manner {
         format!("{} explain {id}", self.command)
     }
 
+    /// The command that marks an incident, where its runbook goes by marks and this one has none yet.
+    pub(crate) fn mark(&self, incident: &Incident) -> Option<String> {
+        let wanted = incident.runbook.mode.earned.is_some() && incident.weighed.judged.is_none();
+        (wanted && incident.may_be_judged(true).is_ok()).then(|| format!("{} mark {} right", self.command, incident.id))
+    }
+
     /// An address as a link where we vouch for its beginning, and as text otherwise.
     pub(crate) fn address(&self, url: &str, words: &str) -> Prose {
         let ours = self.linked.iter().any(|base| {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest;
 
 use crate::action::Action;
 use crate::approval::Approval;
@@ -39,6 +40,18 @@ pub struct Runbook {
     pub require: Condition,
     /// The ladder, gentle to strong.
     pub remedies: Vec<Remedy>,
+}
+
+impl Runbook {
+    /// A name for what it does: what it is for, looks at, wants to hold and does. Two texts with the same name do the same, whatever
+    /// they are called, how often they may, and by whose word. Where anything of it changes, this changes.
+    pub fn deed(&self) -> String {
+        let remedies: Vec<Remedy> = self.remedies.iter().map(|remedy| Remedy { mode: None, ..remedy.clone() }).collect();
+        let does = (&self.matches, &self.target, &self.look, &self.require, &remedies);
+        // A text that cannot be written down shares its name with no other that can.
+        let written = serde_json::to_vec(&does).unwrap_or_else(|error| format!("{}: {error}", self.name).into_bytes());
+        sha2::Sha256::digest(&written).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// One look of a runbook.
@@ -125,6 +138,23 @@ pub struct ModeByTime {
     pub default: Mode,
     /// By the interval's name.
     pub during: BTreeMap<String, Mode>,
+    /// Where the modes above are only a ceiling, up to which autonomy is earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earned: Option<Earned>,
+}
+
+impl ModeByTime {
+    /// One mode at all times, which need not be earned.
+    pub const fn always(mode: Mode) -> Self {
+        Self { default: mode, during: BTreeMap::new(), earned: None }
+    }
+}
+
+/// Autonomy that has to be earned: it begins at observe, and rises on what a person said was right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Earned {
+    /// So many in a row for each level.
+    pub after: u32,
 }
 
 /// So many acts within so long.
@@ -174,6 +204,17 @@ pub struct Configuration {
     /// What holds for all runbooks together.
     #[serde(default)]
     pub rules: Rules,
+}
+
+impl Mode {
+    /// The word for it, as it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Mode::Observe => "observe",
+            Mode::Ask => "ask",
+            Mode::Auto => "auto",
+        }
+    }
 }
 
 impl Configuration {

@@ -14,6 +14,7 @@ mod place;
 mod record;
 mod show;
 mod stop;
+mod trust;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -100,7 +101,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor => look::doctor(&client, json).await,
         Command::Targets => look::targets(&client, &place, json).await,
         Command::Look { target } => look::look(&client, &place, &target, json).await,
-        Command::Runbooks => look::runbooks(&client, json).await,
+        Command::Runbooks => trust::runbooks(&client, json).await,
+        Command::Mark { id, word, why, by } => trust::mark(&client, id, word, &why, by, json).await,
+        Command::Breaker { what } => trust::breaker(&client, what, json).await,
         Command::Run { runbook, target, dry_run, by } => ask::run(&client, &runbook, target.as_ref(), dry_run, by, json).await,
         Command::Fire { alert, labels, resolved } => ask::fire(&client, &alert, &labels, resolved, json).await,
         Command::Report { words, runbook, target, by } => {

@@ -112,6 +112,12 @@ struct ByHow {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByMode {
+    runbook: String,
+    mode: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ByAlertmanager {
     /// Its address in our own configuration.
     alertmanager: String,
@@ -144,6 +150,10 @@ pub struct Metrics {
     journal_bytes: Gauge,
     journal_writable: Gauge,
     paused_since: FloatGauge,
+    modes: Family<ByMode, Gauge>,
+    breakers: Family<ByRunbook, Gauge>,
+    breaker_overall: Gauge,
+    storm: Gauge,
     ready: Family<ByRunbook, Gauge>,
     doctor_problems: Gauge,
     configuration: Family<ByHash, Gauge>,
@@ -239,6 +249,15 @@ impl Metrics {
                 "Since when the oldest pause in force lasts, whatever it pauses; 0 for none",
                 FloatGauge::default(),
             ),
+            modes: named(
+                to,
+                "runbook_mode",
+                "1 for what a runbook may do now, by its mode and what it has earned",
+                Family::default(),
+            ),
+            breakers: named(to, "breaker_open", "1 while the breaker of a runbook is open", Family::default()),
+            breaker_overall: named(to, "breaker_open_overall", "1 while the breaker over all runbooks is open", Gauge::default()),
+            storm: named(to, "storm", "1 while so much happens at once that nothing more is done", Gauge::default()),
             ready: named(to, "runbook_ready", "1 where the last examination found that the runbook could act", Family::default()),
             doctor_problems: named(to, "doctor_problems", "What the last examination found wrong", Gauge::default()),
             configuration: named(to, "configuration_hash", "The hash of the configuration in force", Family::default()),

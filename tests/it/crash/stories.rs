@@ -39,7 +39,7 @@ pub fn runbook(name: &str, mode: Mode, remedies: Vec<Remedy>) -> Runbook {
         matches: None,
         target: TargetSelector::Named(target()),
         priority: 0,
-        mode: ModeByTime { default: mode, during: BTreeMap::new() },
+        mode: ModeByTime::always(mode),
         limits: Limits { cooldown: Span::secs(0), rate: vec![], recurrence: None },
         look: BTreeMap::from([("ledger".to_owned(), Look { probe: Probe::Rehearsal(RehearsalProbe::Ledger), target: None })]),
         require: Condition::parse("ledger.broken").unwrap(),

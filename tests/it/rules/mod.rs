@@ -18,7 +18,9 @@ use runbook::time::{Span, Stamp};
 
 use crate::crash::stories::{effect, remedy, runbook, step};
 
+mod earned;
 mod timelines;
+mod trust;
 
 const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);
 const LEASE: Duration = Duration::from_secs(3_600);

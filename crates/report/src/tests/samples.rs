@@ -73,7 +73,7 @@ pub(super) fn runbook(words: &str) -> Arc<Runbook> {
         matches: None,
         target: TargetSelector::Named(target()),
         priority: 10,
-        mode: ModeByTime { default: Mode::Auto, during: BTreeMap::new() },
+        mode: ModeByTime::always(Mode::Auto),
         limits: Limits {
             cooldown: Span::secs(600),
             rate: vec![Rate { count: 3, per: Span::secs(3600) }],

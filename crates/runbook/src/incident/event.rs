@@ -56,6 +56,11 @@ pub struct Gate {
     pub why: String,
 }
 
+impl Gate {
+    /// The guard that has the word on whether a person has to agree.
+    pub const MODE: &str = "mode";
+}
+
 /// What an incident waits for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -137,6 +142,15 @@ pub enum Event {
         by: String,
         /// What.
         words: String,
+    },
+    /// A person marked what was proposed or done, after it was over.
+    Judged {
+        /// Who.
+        by: String,
+        /// Right, or wrong.
+        right: bool,
+        /// Why, if they said.
+        why: String,
     },
     /// A round of looks is over.
     Looked {
@@ -295,6 +309,7 @@ impl Event {
             Event::AlertHeard { .. } => "alert_heard",
             Event::Stopped { .. } => "stopped",
             Event::Noted { .. } => "noted",
+            Event::Judged { .. } => "judged",
             Event::Looked { .. } => "looked",
             Event::Stale { .. } => "stale",
             Event::Waits { .. } => "waits",
@@ -318,11 +333,12 @@ impl Event {
     }
 
     /// Every kind; the crash tests make their matrix from it.
-    pub const KINDS: [&'static str; 23] = [
+    pub const KINDS: [&'static str; 24] = [
         "opened",
         "alert_heard",
         "stopped",
         "noted",
+        "judged",
         "looked",
         "stale",
         "waits",

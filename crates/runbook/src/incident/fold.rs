@@ -9,6 +9,7 @@ use crate::alert::AlertStatus;
 use crate::book::Runbook;
 use crate::finding::{Finding, Findings};
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
+use crate::incident::judged::Weighed;
 use crate::incident::stage::{Aim, How, Stage};
 use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef};
 use crate::order::{Order, Purpose, Verdict};
@@ -58,6 +59,7 @@ impl Incident {
             unseen_since: None,
             kept_since: None,
             stopped: None,
+            weighed: Weighed::default(),
         }
     }
 
@@ -79,6 +81,7 @@ impl Incident {
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let stage = self.stage.word();
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
+        self.weigh(event);
         self.seq += 1;
         self.last = at;
         Ok(())
@@ -88,16 +91,12 @@ impl Incident {
         if at < self.last {
             return Err("its stamp lies before the last event's".to_owned());
         }
-        if let Event::Noted { .. } = event {
-            // A person may write something down at any time, also afterwards.
-            return Ok(());
-        }
-        if self.is_closed() {
-            return Err("the incident is over".to_owned());
-        }
         match event {
-            Event::Opened(_) => Err("an incident is opened once".to_owned()),
+            // A person may write something down at any time, also afterwards; what is over is marked.
             Event::Noted { .. } => Ok(()),
+            Event::Judged { by, right, .. } => self.judge(at, by, *right),
+            _ if self.is_closed() => Err("the incident is over".to_owned()),
+            Event::Opened(_) => Err("an incident is opened once".to_owned()),
             Event::AlertHeard { fingerprint, name, status, starts_at } => {
                 let heard = JoinedAlert { name: name.clone(), status: *status, starts_at: *starts_at };
                 self.alerts.insert(*fingerprint, heard);
@@ -277,6 +276,7 @@ impl Incident {
             reply: None,
             verdict: None,
         });
+        self.weighed.by_itself |= aim == Aim::Do && self.grant.is_none();
         self.grant = None;
         self.kept_since = None;
         self.stage = Stage::InDoubt;

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod event;
 pub mod fold;
 pub mod harm;
+pub mod judged;
 mod looked;
 pub mod next;
 pub mod stage;
@@ -24,6 +25,7 @@ pub use ask::{Answer, Ask, Grant, Proof};
 pub use event::{Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
 pub use fold::IllegalEvent;
 pub use harm::{Judged, Watch};
+pub use judged::{Mark, Weighed};
 pub use next::Next;
 pub use stage::{Aim, How, Stage};
 
@@ -166,6 +168,8 @@ pub struct Incident {
     pub kept_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,
+    /// What a person can say of it afterwards, and did.
+    pub weighed: Weighed,
 }
 
 impl Incident {

@@ -72,7 +72,7 @@ pub(super) enum Command {
         /// Which, as KIND/NAME.
         target: TargetId,
     },
-    /// List the runbooks in force.
+    /// List the runbooks in force: what each may do now, what keeps it from more, and what it has earned.
     Runbooks,
     /// Open an incident for a runbook, as if its alert had come.
     Run {
@@ -117,6 +117,19 @@ pub(super) enum Command {
         id: IncidentId,
         /// What.
         words: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Say that what an incident proposed or did was right, or wrong. Where autonomy is earned, it is earned by this.
+    Mark {
+        /// Which, as INC-NUMBER; it has to be over.
+        id: IncidentId,
+        /// Your word on it. A `right` can be taken back by a `wrong`, and a `wrong` stands.
+        #[arg(value_enum)]
+        word: Word,
+        /// Why; it is kept.
+        #[arg(long, default_value = "")]
+        why: String,
         #[command(flatten)]
         by: By,
     },
@@ -183,6 +196,11 @@ pub(super) enum Command {
         #[command(flatten)]
         by: By,
     },
+    /// List the circuit breakers that are open, or close one: what failed before is no longer counted by it.
+    Breaker {
+        #[command(subcommand)]
+        what: Breaker,
+    },
     /// Print the JSON Schema of a written form; of all, where none is named.
     Schema {
         /// Which.
@@ -195,6 +213,31 @@ pub(super) enum Command {
     Journal {
         #[command(subcommand)]
         what: Journal,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Word {
+    /// It should have been proposed or done, and so.
+    Right,
+    /// It should not have been.
+    Wrong,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Breaker {
+    /// List those that are open.
+    List,
+    /// Close one.
+    Close {
+        /// A runbook, or `all` for the breaker over all runbooks together.
+        #[arg(value_name = "RUNBOOK|all")]
+        scope: String,
+        /// Why; it is kept with your name.
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        by: By,
     },
 }
 

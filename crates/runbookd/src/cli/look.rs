@@ -1,4 +1,4 @@
-//! Looking now: targets, one target, runbooks, the examination. Where no daemon answers, targets are looked at from here with the
+//! Looking now: targets, one target, the examination. Where no daemon answers, targets are looked at from here with the
 //! same login for looking; a daemon is asked first, because its held connection works when every slot is taken.
 
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use connect::Connections;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use runbook::finding::Finding;
 use runbook::target::TargetId;
-use runbook::text::inert;
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -81,32 +80,6 @@ fn own_eyes(place: &Place) -> Result<Eyes, Failure> {
     show::complain("no daemon answers, so this is looked at from here");
     let connections = Arc::new(Connections::new(&loaded.configuration.inventory));
     Ok(Eyes::new(Arc::new(loaded.configuration), connections, Arc::new(Clock::new())))
-}
-
-pub(super) async fn runbooks(client: &Client, json: bool) -> Result<(), Failure> {
-    let said: Value = client.get("runbooks").await?;
-    if json {
-        return show::json(&said);
-    }
-    let text = |one: &Value, name: &str| inert(one[name].as_str().unwrap_or_default(), 120);
-    let rows: Vec<Vec<String>> = said["runbooks"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|one| {
-            let target = match &one["target"] {
-                Value::Object(target) => {
-                    target.get("Named").and_then(Value::as_str).map_or("by a label".to_owned(), |id| inert(id, 75))
-                }
-                _ => String::new(),
-            };
-            vec![text(one, "name"), inert(one["mode"]["default"].as_str().unwrap_or_default(), 10), target, text(one, "summary")]
-        })
-        .collect();
-    if rows.is_empty() {
-        return show::text("No runbooks: nothing is ever done.");
-    }
-    show::text(&show::table(&["RUNBOOK", "MODE", "TARGET", "SUMMARY"], &rows))
 }
 
 /// Exit 1 where anything is wrong, so that a script can go by it.

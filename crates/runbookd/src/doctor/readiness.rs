@@ -36,6 +36,10 @@ async fn one(daemon: &Daemon, current: &Current, book: &Runbook) -> Readiness {
     }
     let ready = reasons.is_empty();
     let says = match (ready, highest_mode(book)) {
+        (true, most) if book.mode.earned.is_some() => {
+            let level = daemon.journal.ledger().standing(&book.name, &book.deed()).record.level;
+            format!("ready, and has earned {} of {}", level.word(), most.word())
+        }
         (true, Mode::Observe) => "ready, and only ever observes".to_owned(),
         (true, Mode::Ask) => "ready, and asks before each act".to_owned(),
         (true, Mode::Auto) => "ready".to_owned(),

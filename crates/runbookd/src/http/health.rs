@@ -35,8 +35,9 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response<Body> {
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response<Body> {
-    let tells = daemon.current().settings.slack.is_some();
-    match daemon.metrics.scrape(&daemon.journal, daemon.clock.now(), tells).await {
+    let current = daemon.current();
+    let tells = current.settings.slack.is_some();
+    match daemon.metrics.scrape(&daemon.journal, &current.configuration, daemon.clock.now(), tells).await {
         Ok(text) => typed(StatusCode::OK, CONTENT_TYPE, text),
         Err(error) => Problem::from(error).into_response(),
     }

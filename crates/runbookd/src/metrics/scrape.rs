@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use journal::Journal;
+use policy::Ledger;
+use runbook::book::{Configuration, Mode};
 use runbook::incident::How;
 use runbook::time::Stamp;
 
-use super::{ByHow, ByStage, Metrics, OPEN_STAGES, seconds, small};
+use super::{ByHow, ByMode, ByRunbook, ByStage, Metrics, OPEN_STAGES, seconds, small};
 
 /// What the text is, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -22,10 +24,10 @@ impl Metrics {
     ///
     /// # Errors
     /// When the text cannot be written.
-    pub async fn scrape(&self, journal: &Journal, now: Stamp, tells: bool) -> anyhow::Result<String> {
+    pub async fn scrape(&self, journal: &Journal, current: &Configuration, now: Stamp, tells: bool) -> anyhow::Result<String> {
         self.journal_writable.set(i64::from(journal.trouble().borrow().is_none()));
         if let Ok(_only) = self.reading.try_lock() {
-            match tokio::time::timeout(PATIENCE, self.read(journal, now, tells)).await {
+            match tokio::time::timeout(PATIENCE, self.read(journal, current, now, tells)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!("the journal could not be read for the metrics, so their last values stay: {error:#}")
@@ -41,7 +43,7 @@ impl Metrics {
         Ok(text)
     }
 
-    async fn read(&self, journal: &Journal, now: Stamp, tells: bool) -> anyhow::Result<()> {
+    async fn read(&self, journal: &Journal, current: &Configuration, now: Stamp, tells: bool) -> anyhow::Result<()> {
         let by_stage = journal.count_by_stage().await?;
         for stage in OPEN_STAGES {
             let count = by_stage.iter().find(|(word, _)| word == stage).map_or(0, |(_, count)| *count);
@@ -60,7 +62,24 @@ impl Metrics {
         self.journal_bytes.set(small(journal.used_bytes().await?));
         let oldest = journal.pauses(now).await?.into_iter().map(|pause| pause.since).min();
         self.paused_since.set(oldest.map_or(0.0, seconds));
+        self.stands(&journal.ledger(), current, now);
         Ok(())
+    }
+
+    /// How each runbook stands now. One that has left the configuration leaves no series behind.
+    fn stands(&self, ledger: &Ledger, current: &Configuration, now: Stamp) {
+        self.modes.clear();
+        self.breakers.clear();
+        for (runbook, rules) in &current.runbooks {
+            let one = policy::overview(rules, current, ledger, now);
+            for mode in [Mode::Observe, Mode::Ask, Mode::Auto] {
+                let labels = ByMode { runbook: runbook.clone(), mode: mode.word() };
+                self.modes.get_or_create(&labels).set(i64::from(mode == one.mode));
+            }
+            self.breakers.get_or_create(&ByRunbook { runbook: runbook.clone() }).set(i64::from(one.breaker.is_some()));
+        }
+        self.breaker_overall.set(i64::from(ledger.breaker(None, &current.rules.breaker).is_some()));
+        self.storm.set(i64::from(policy::storms(&current.rules.storm, &ledger.burst_now(current, now)).is_some()));
     }
 }
 
@@ -68,6 +87,7 @@ impl Metrics {
 mod tests {
     use super::super::*;
     use journal::Journal;
+    use runbook::book::Configuration;
 
     #[tokio::test]
     async fn every_series_of_a_closed_enum_is_there_from_the_start_and_no_other() {
@@ -81,7 +101,7 @@ mod tests {
         metrics.examined([("a".to_owned(), true), ("b".to_owned(), false)], 3);
         let one = metrics.connected();
         drop(metrics.connected());
-        let text = metrics.scrape(&journal, Stamp::from_millis(0), true).await.unwrap();
+        let text = metrics.scrape(&journal, &Configuration::default(), Stamp::from_millis(0), true).await.unwrap();
         for line in [
             "runbookd_deliveries_total{result=\"stored\"} 1",
             "runbookd_deliveries_total{result=\"unwritable\"} 0",
@@ -96,6 +116,8 @@ mod tests {
             "runbookd_journal_writable 1",
             "runbookd_inbox_rows 0",
             "runbookd_given_up{how=\"stuck\"} 0",
+            "runbookd_breaker_open_overall 0",
+            "runbookd_storm 0",
             "runbookd_paused_since_timestamp_seconds 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
@@ -114,7 +136,7 @@ mod tests {
         for (scope, from, until) in [("all", 40_000, None), ("runbook:a", 20_000, until)] {
             journal.pause(&scope.parse().unwrap(), "why", "somebody", at(from), until).await.unwrap();
         }
-        let now = async |millis: i64| metrics.scrape(&journal, at(millis), true).await.unwrap();
+        let now = async |millis: i64| metrics.scrape(&journal, &Configuration::default(), at(millis), true).await.unwrap();
         let line = |seconds: &str| format!("runbookd_paused_since_timestamp_seconds {seconds}\n");
         assert!(now(50_000).await.contains(&line("20.0")));
         assert!(now(100_000).await.contains(&line("40.0")), "the other one is over by itself");

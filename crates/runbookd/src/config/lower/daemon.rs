@@ -97,8 +97,12 @@ fn interval(document: &Document, placed: &Placed<Raw>, names: &mut BTreeSet<Stri
             let message = format!("the time interval `{}` is here a second time", inert(name, 60));
             document.complain(placed.at(), message, "give it another name, or join the two lists");
         }
-        if name == "default" {
-            let message = "`default` is no name for a time interval: in a mode it means all other times";
+        let taken = match name {
+            "default" => Some("`default` is no name for a time interval: in a mode it means all other times"),
+            "earned" => Some("`earned` is no name for a time interval: in a mode it says that autonomy is earned"),
+            _ => None,
+        };
+        if let Some(message) = taken {
             document.complain(placed.at(), message, "give it another name");
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runbook::Span;
-use runbook::book::{Limits, Mode, ModeByTime, Recurrence, Runbook};
+use runbook::book::{Earned, Limits, Mode, ModeByTime, Recurrence, Runbook};
 use runbook::matcher::{Matcher, Matchers};
 use runbook::target::{Kind as TargetKind, TargetId, TargetSelector};
 use runbook::text::inert;
@@ -16,11 +16,16 @@ use super::rules::rate;
 use super::targets::Targets;
 use super::{may, need, need_text};
 use crate::config::complaint::Severity;
-use crate::config::written::runbook::{WrittenLimits, WrittenLookup, WrittenRunbook};
-use crate::config::yaml::{Bytes, Document, Entries, Kind, Placed, Raw, Reader};
+use crate::config::written::runbook::{WrittenEarned, WrittenLimits, WrittenLookup, WrittenMode, WrittenRunbook};
+use crate::config::yaml::{Bytes, Document, Entries, Kind, NodeId, Placed, Raw, Reader};
 
 /// The waiting time between two incidents' acts, where nothing is said.
 const USUAL_COOLDOWN: Span = Span::secs(600);
+
+/// So many in a row earn a level, where nothing is said.
+const USUAL_TRUST: Earned = Earned { after: 5 };
+/// A longer row than this would never come about.
+const MOST_TRUST: u32 = 100;
 
 /// What runbooks are checked against.
 pub struct Known<'a> {
@@ -197,39 +202,66 @@ fn selector(document: &Document, targets: &Targets, at: Bytes, Raw(node): Raw) -
 fn mode(document: &Document, known: &Known<'_>, at: Bytes, Raw(node): Raw) -> Option<ModeByTime> {
     let reader = Reader::new(document, node);
     if !matches!(document.kind(node), Kind::Map(_)) {
-        return Some(ModeByTime { default: reader.read()?, during: BTreeMap::new() });
+        return Some(match reader.read::<WrittenMode>()? {
+            WrittenMode::Earned => ModeByTime { earned: Some(USUAL_TRUST), ..ModeByTime::always(Mode::Auto) },
+            WrittenMode::Observe => ModeByTime::always(Mode::Observe),
+            WrittenMode::Ask => ModeByTime::always(Mode::Ask),
+            WrittenMode::Auto => ModeByTime::always(Mode::Auto),
+        });
     }
-    let Entries(entries) = reader.read::<Entries<Placed<Mode>>>()?;
+    let Entries(entries) = reader.read::<Entries<Placed<Raw>>>()?;
     let mut default = None;
     let mut during = BTreeMap::new();
+    let mut trust = None;
     let mut right = true;
     for (key, value) in &entries {
-        let (Some(name), mode) = (key.get(), value.get()) else { continue };
+        let (Some(name), Some(Raw(node))) = (key.get(), value.get()) else { continue };
+        if name == "earned" {
+            trust = earned(document, *node);
+            right &= trust.is_some();
+            continue;
+        }
+        let mode = Reader::new(document, *node).read::<Mode>();
         right &= mode.is_some();
         if name == "default" {
-            default = Some(mode.copied());
+            default = Some(mode);
             continue;
         }
         if let Some(intervals) = known.intervals
             && !intervals.contains(name)
         {
             let message = format!("there is no time interval `{}`", inert(name, 60));
-            let mend = match runbook::text::closest(name, intervals.iter().map(String::as_str).chain(["default"])) {
+            let mend = match runbook::text::closest(name, intervals.iter().map(String::as_str).chain(["default", "earned"])) {
                 Some(word) => format!("write `{word}`, if that was meant"),
                 None => "add it to `time_intervals` in runbookd.yaml".to_owned(),
             };
             document.complain(key.at(), message, mend);
             right = false;
         }
-        during.extend(mode.map(|mode| (name.clone(), *mode)));
+        during.extend(mode.map(|mode| (name.clone(), mode)));
     }
     if default.is_none() {
-        document.complain(at, "`default` is missing: the mode at all other times", "add `default: ask`");
+        document.complain(at.clone(), "`default` is missing: the mode at all other times", "add `default: ask`");
     }
-    match right {
-        true => Some(ModeByTime { default: default??, during }),
-        false => None,
+    let mode = ModeByTime { default: default??, during, earned: trust };
+    if trust.is_some() && freest(&mode) == Mode::Observe {
+        let message = "a runbook that only ever observes cannot earn anything";
+        document.complain(at, message, "write the most that it may earn as `default`, for example `default: auto`");
     }
+    right.then_some(mode)
+}
+
+/// How autonomy is earned: a map, so that nobody takes it for a mode in a time interval of that name.
+fn earned(document: &Document, node: NodeId) -> Option<Earned> {
+    let written = Reader::new(document, node).read::<WrittenEarned>()?;
+    let Some(after) = &written.after else { return Some(USUAL_TRUST) };
+    let count = *after.get()?;
+    if !(1..=MOST_TRUST).contains(&count) {
+        let message = format!("a level is earned by 1 to {MOST_TRUST} in a row, not by {count}");
+        document.complain(after.at(), message, "write `earned: {after: 5}`");
+        return None;
+    }
+    Some(Earned { after: count })
 }
 
 fn freest(mode: &ModeByTime) -> Mode {

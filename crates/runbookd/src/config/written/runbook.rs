@@ -30,7 +30,8 @@ pub struct WrittenRunbook {
     /// Of two runbooks on one alert the higher runs. 0 where nothing is said.
     pub priority: Option<Placed<i32>>,
     /// Whether it may act by itself: a mode, or a map with `default` and modes by the names of time intervals. When several
-    /// intervals hold, the most careful mode wins.
+    /// intervals hold, the most careful mode wins. With `earned` in the map these modes are only a ceiling: it begins at observe, and
+    /// rises on what persons mark right. `earned` alone is `{default: auto, earned: {after: 5}}`.
     #[schemars(with = "ModeSchema")]
     pub mode: Placed<Raw>,
     /// How often it may act on one target.
@@ -142,13 +143,49 @@ pub enum SelectorSchema {
     Lookup(WrittenLookup),
 }
 
+/// A mode that stands alone.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WrittenMode {
+    /// Looks and says what it would do; nothing runs.
+    Observe,
+    /// A person approves each act.
+    Ask,
+    /// Acts by itself.
+    Auto,
+    /// Begins at observe, and rises to auto on what persons mark right, five in a row for each level.
+    Earned,
+}
+
+/// How autonomy is earned.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenEarned {
+    /// So many in a row for each level, 5 where nothing is said: proposals that a person marks right, for ask; cures that a person
+    /// agreed to, that verified and that a person then marks right, for auto. One bad outcome lowers it by one level at once.
+    pub after: Option<Placed<u32>>,
+}
+
+/// A map of modes.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used; the reader looks at the node itself")]
+pub struct ModesSchema {
+    /// The mode at all times that no interval names.
+    pub default: Mode,
+    /// Makes the modes a ceiling up to which autonomy is earned.
+    pub earned: Option<WrittenEarned>,
+    /// By the name of a time interval.
+    #[serde(flatten)]
+    pub during: BTreeMap<String, Mode>,
+}
+
 /// How `mode` may be written.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its schema is used; the reader looks at the node itself")]
 pub enum ModeSchema {
     /// At all times.
-    Always(Mode),
+    Always(WrittenMode),
     /// By time interval, with `default` for all other times.
-    ByInterval(BTreeMap<String, Mode>),
+    ByInterval(ModesSchema),
 }

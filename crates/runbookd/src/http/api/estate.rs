@@ -77,8 +77,19 @@ pub(super) async fn look(State(api): State<Api>, body: Bytes) -> Answer {
 
 pub(super) async fn runbooks(State(api): State<Api>) -> Answer {
     let current = api.daemon.current();
-    let runbooks: Vec<_> = current.configuration.runbooks.values().collect();
-    Ok(answer(&json!({"hash": current.hash, "runbooks": runbooks})))
+    let configuration = &current.configuration;
+    let runbooks: Vec<_> = configuration.runbooks.values().collect();
+    let now = api.daemon.clock.now();
+    let ledger = api.daemon.journal.ledger();
+    let mut standing = Vec::new();
+    for runbook in &runbooks {
+        let mut one =
+            serde_json::to_value(policy::overview(runbook, configuration, &ledger, now)).map_err(anyhow::Error::from)?;
+        one["paused"] = json!(api.daemon.journal.pause_for(&runbook.name, &[], now).await?.reason);
+        standing.push(one);
+    }
+    let overall = ledger.breaker(None, &configuration.rules.breaker);
+    Ok(answer(&json!({"hash": current.hash, "runbooks": runbooks, "standing": standing, "breaker": overall})))
 }
 
 pub(super) async fn unmatched(State(api): State<Api>) -> Answer {

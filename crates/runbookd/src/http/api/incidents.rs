@@ -4,14 +4,15 @@
 use ::journal::{Filter, Recorded};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use runbook::incident::{Event, IncidentId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::access::Recognised;
 use super::super::answer::{Problem, json as answer, typed};
-use super::{Answer, Api, incident, name, no_such_incident, parse, words};
+use super::{Answer, Api, caller, incident, name, no_such_incident, parse, words};
 use crate::commands::explained;
 
 /// More incidents than this are not listed at once.
@@ -77,6 +78,43 @@ pub(super) async fn note(State(api): State<Api>, Path(id): Path<String>, body: B
     api.daemon.journal.summary(id).await?.ok_or_else(|| no_such_incident(id))?;
     let after = api.daemon.journal.append_from_outside(id, api.daemon.clock.now(), &event).await?;
     Ok(answer(&json!({"incident": id, "events": after.seq})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mark {
+    by: Option<String>,
+    login: Option<String>,
+    right: bool,
+    #[serde(default)]
+    why: String,
+}
+
+/// A person says that what was proposed or done was right, or wrong; what follows for the runbook is in the answer.
+pub(super) async fn mark(
+    State(api): State<Api>,
+    Extension(recognised): Extension<Recognised>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let id = incident(&id)?;
+    let mark: Mark = parse(&body)?;
+    let proved = caller::proved(&api, &recognised, &headers).await?;
+    // Where names are proved, an unproved one is nobody's: trust is not earned by it.
+    if proved.is_none() && !api.daemon.current().settings.people.is_empty() {
+        let why = "a mark lifts or lowers what is done unasked, and nothing proves whose it is";
+        return Err(Problem::new(StatusCode::FORBIDDEN, why, "show the token that belongs to a name in `approval: people:`"));
+    }
+    let (by, _) = caller::named(proved, mark.by.as_deref(), mark.login.as_deref())?;
+    let event = Event::Judged { by, right: mark.right, why: words("why", &mark.why, true)? };
+    api.daemon.journal.summary(id).await?.ok_or_else(|| no_such_incident(id))?;
+    let after = api.daemon.journal.append_from_outside(id, api.daemon.clock.now(), &event).await?;
+    let standing = api.daemon.journal.ledger().standing(&after.runbook.name, &after.runbook.deed());
+    let current = api.daemon.current();
+    let rule = current.configuration.runbooks.get(&after.runbook.name).and_then(|runbook| runbook.mode.earned);
+    let lift = rule.map(|rule| standing.record.lift(rule));
+    Ok(answer(&json!({"incident": id, "runbook": after.runbook.name, "record": standing.record, "lift": lift})))
 }
 
 /// The evidence itself, as it was kept. It may hold anything a stranger wrote, so it is never given as text.

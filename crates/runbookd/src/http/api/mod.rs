@@ -3,6 +3,7 @@
 //! writes the answer down; nothing here decides.
 
 mod asks;
+mod breakers;
 mod caller;
 mod estate;
 mod incidents;
@@ -47,12 +48,15 @@ pub(super) fn routes(daemon: Arc<Daemon>, intake: Intake) -> Router {
         .route("/incidents/{id}/explain", get(incidents::explain))
         .route("/incidents/{id}/report", get(incidents::report))
         .route("/incidents/{id}/notes", post(incidents::note))
+        .route("/incidents/{id}/mark", post(incidents::mark))
         .route("/evidence/{hash}", get(incidents::evidence))
         .route("/asks", get(asks::list))
         .route("/asks/{ask}/approve", post(asks::approve))
         .route("/asks/{ask}/deny", post(asks::deny))
         .route("/pauses", get(pauses::list).post(pauses::pause))
         .route("/pauses/{*scope}", axum::routing::delete(pauses::resume))
+        .route("/breakers", get(breakers::list))
+        .route("/breakers/{scope}/close", post(breakers::close))
         .route("/targets", get(estate::targets))
         .route("/look", post(estate::look))
         .route("/runbooks", get(estate::runbooks))

@@ -5,6 +5,7 @@
 mod api;
 mod approval;
 mod cli;
+mod clock;
 mod config;
 mod crash;
 mod cure;

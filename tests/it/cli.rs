@@ -184,6 +184,8 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     assert_eq!(ran(&home, &["resume", "postgres/main"]).0, 0);
     assert_eq!(ran(&home, &["pause"]).0, 0, "a stop in a hurry needs no words");
     assert_eq!(ran(&home, &["resume"]).0, 0);
+    let (code, _, told) = ran(&home, &["resume"]);
+    assert_eq!((code, told.contains("`runbookd pause --list`")), (1, true), "the mend must not stop everything: {told}");
 
     signal(&daemon, "TERM");
     assert_eq!(ended(&mut daemon, &home), 0, "{}", home.log());
@@ -194,6 +196,11 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     assert!(out.contains("INC-1") && out.contains("postgres/main"), "{out}");
     let (code, out, _) = ran(&home, &["incidents", "show", "INC-1"]);
     assert_eq!((code, out.contains("Ana") && out.contains("looking at it")), (0, true), "{out}");
+    let (code, out, _) = ran(&home, &["unmatched"]);
+    assert_eq!((code, out.contains("No alert has come")), (0, true), "{out}");
+    assert_eq!(ran(&home, &["evidence", "sessions"]).0, 64);
+    let (code, _, told) = ran(&home, &["evidence", &"0".repeat(64)]);
+    assert_eq!((code, told.contains("incidents show")), (1, true), "{told}");
     let (code, out, _) = ran(&home, &["explain", "1"]);
     assert_eq!((code, out.contains("CLOSED  require")), (0, true), "{out}");
     let (code, out, _) = ran(&home, &["explain", "1", "--json"]);

@@ -26,7 +26,9 @@ pub(crate) struct Section {
 
 /// The outcome in one sentence.
 pub(crate) fn outcome(report: &Report) -> Prose {
-    let line = Prose::new().strong(report.state.replace('_', " "));
+    // A call is under way in the ordinary course of things: `in doubt` would read as an alarm.
+    let state = if report.state == "in_doubt" { "acting, not settled yet".to_owned() } else { report.state.replace('_', " ") };
+    let line = Prose::new().strong(state);
     let line = line.say(": ").say(&report.runbook).say(" on ").say(&report.target);
     match &report.why {
         Some(why) => line.say(": ").say(why).stop(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use runbook::incident::{Event, Gate, Incident, IncidentId};
+use runbook::incident::{Event, Gate, Incident, IncidentId, Stage};
 use runbook::text::inert;
 use runbook::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,6 @@ pub struct Summary {
 impl Summary {
     /// The line of an incident as it is.
     pub fn of(incident: &Incident) -> Self {
-        use runbook::incident::Stage;
         let why = match &incident.stage {
             Stage::Closing { why, .. } | Stage::Closed { why, .. } => why.as_str(),
             _ => "",
@@ -85,8 +84,11 @@ pub fn show(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> 
 /// Every decision of an incident, guard by guard. `in_force` says, by an event's number, what configuration was in force from it
 /// on; it is told before the first decision that was made by it.
 pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeMap<u64, String>, manner: &Manner) -> String {
-    let mut text =
-        format!("{}  {} on {}, {}\n", incident.id, inert(&incident.runbook.name, 60), incident.target, incident.stage.word());
+    let state = match (&incident.stage, incident.last_attempt()) {
+        (Stage::InDoubt, Some(attempt)) => format!("acting (in doubt after {})", second(attempt.deadline)),
+        (stage, _) => stage.word().to_owned(),
+    };
+    let mut text = format!("{}  {} on {}, {state}\n", incident.id, inert(&incident.runbook.name, 60), incident.target);
     let mut decisions = 0;
     let mut last: Option<&String> = None;
     for step in steps(incident, events) {

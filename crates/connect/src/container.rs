@@ -75,7 +75,7 @@ pub struct Container {
     pub restarts: i64,
     /// The code with which it last exited; 0 while it runs.
     pub exit_code: i64,
-    /// The kernel killed one of its processes for want of memory in the last run.
+    /// The kernel killed one of its processes for want of memory in the last run; it may have lived on without that one.
     pub oom_killed: bool,
     /// Why the Engine could not start it, when it last tried; empty where it could.
     pub start_error: String,
@@ -83,6 +83,9 @@ pub struct Container {
     pub policy: String,
     /// Exited, and its policy would have started it again: somebody stopped it.
     pub stopped_by_person: bool,
+    /// Why it may be down on purpose, in words to be read after its name; none where it is up or broke. Wider than
+    /// [`Container::stopped_by_person`]: work that ended well, and an end that is as likely somebody's as its own.
+    pub at_rest: Option<String>,
     /// Its number within the service.
     pub number: Option<u32>,
     /// The version of Compose that made it; empty where the label is missing.
@@ -122,7 +125,8 @@ impl Container {
             oom_killed: state.oom_killed == Some(true),
             start_error: state.error.clone().unwrap_or_default(),
             policy: policy(inspected).0.to_string(),
-            stopped_by_person: stopped_by_person(inspected),
+            stopped_by_person: rest(inspected) == Some(Rest::Person),
+            at_rest: rest(inspected).map(|rest| rest.words(inspected)),
             number: said(label::NUMBER).and_then(|number| number.parse().ok()),
             compose: said(label::VERSION).unwrap_or_default(),
             incident: said(label::INCIDENT),
@@ -146,10 +150,17 @@ impl Container {
         matches!(self.state.as_str(), "exited" | "dead")
     }
 
-    /// A person would call it broken: it runs and its check fails, or it does not run and nobody stopped it.
+    /// A person would call it broken: it runs and its check fails, or it is down and nothing says that it is meant to be. A clone
+    /// that was never started serves nobody and is taken away by its incident.
     pub fn failing(&self) -> bool {
-        let down = self.exited() || self.state == "created";
-        (self.runs() && self.health == "unhealthy") || (down && !self.stopped_by_person)
+        let down = self.exited() || (self.state == "created" && !self.clone);
+        (self.runs() && self.health == "unhealthy") || (down && self.at_rest.is_none())
+    }
+
+    /// It went down for want of memory, as far as the Engine tells: its mark stays on what lost a child and lives on, so it counts
+    /// where the container is down, or where the Engine had to start it again.
+    pub fn down_for_memory(&self) -> bool {
+        self.oom_killed && (self.exited() || self.state == "restarting" || self.restarts > 0)
     }
 }
 
@@ -162,28 +173,69 @@ fn policy(inspected: &ContainerInspectResponse) -> (Policy, i64) {
     }
 }
 
-/// Whether a container stays exited because somebody wanted it to.
+/// Why a container may be down on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rest {
+    /// Its policy would have started it: somebody stopped it.
+    Person,
+    /// It ended well, and its policy leaves it at that: its work is done, or somebody stopped it.
+    Done,
+    /// It ended as what is stopped ends, and its policy leaves it at that.
+    Ended,
+    /// It was made and never started.
+    Unstarted,
+}
+
+impl Rest {
+    fn words(self, inspected: &ContainerInspectResponse) -> String {
+        let state = inspected.state.as_ref();
+        let code = state.and_then(|state| state.exit_code).unwrap_or(0);
+        match self {
+            Rest::Person => "stays exited although its restart policy would start it: somebody stopped it".to_owned(),
+            Rest::Done => "ended well (exit code 0): its work may be done, or somebody stopped it".to_owned(),
+            Rest::Ended => {
+                let memory =
+                    if state.and_then(|state| state.oom_killed) == Some(true) { " or one for want of memory" } else { "" };
+                format!("ended with exit code {code}, which is that of a stop{memory}: somebody may have stopped it")
+            }
+            Rest::Unstarted => "was made and never started: somebody may want it so".to_owned(),
+        }
+    }
+}
+
+/// What the signals leave by which a stop ends a container: SIGKILL and SIGTERM.
+const OF_A_STOP: [i64; 2] = [137, 143];
+
+/// Whether a container is down because somebody wanted it to be, or may have.
 ///
 /// The Engine starts again whatever exits under `always` and `unless-stopped`, and what fails under `on-failure`; it leaves a
 /// container exited only when it was told to stop it (moby, `restartmanager.go` and `monitor.go`), when the attempts of
 /// `on-failure:N` are used up, or when it could not start it, and then `State.Error` says so. One in a crash loop is therefore
 /// never found exited, unless its attempts are used up (no person) or somebody ended the loop (a person, although the last
-/// exit was a crash). Under `on-failure`, an exit with code 0 may be somebody's stop or the end of the work: nothing that may
-/// be started unasked, so it counts. A kill for want of memory speaks against a person.
-fn stopped_by_person(inspected: &ContainerInspectResponse) -> bool {
-    let Some(state) = &inspected.state else { return false };
-    let exited = matches!(state.status, Some(Status::EXITED | Status::DEAD));
-    let could_not_start = state.error.as_deref().is_some_and(|error| !error.is_empty());
-    if !exited || could_not_start || state.oom_killed == Some(true) {
-        return false;
+/// exit was a crash). `OOMKilled` says nothing against a person: it stays true when a child was killed and the container lived on.
+/// Where the policy leaves an end alone, an end with 0 or by a stop's signal may be somebody's, or that of a job: nothing
+/// that may be started unasked. Any other code is a crash.
+fn rest(inspected: &ContainerInspectResponse) -> Option<Rest> {
+    let state = inspected.state.as_ref()?;
+    if state.error.as_deref().is_some_and(|error| !error.is_empty()) {
+        return None;
     }
-    match policy(inspected) {
-        (Policy::ALWAYS | Policy::UNLESS_STOPPED, _) => true,
-        (Policy::ON_FAILURE, attempts) => {
-            let used_up = attempts > 0 && inspected.restart_count.unwrap_or(0) >= attempts;
-            state.exit_code == Some(0) || !used_up
-        }
-        (Policy::NO | Policy::EMPTY, _) => false,
+    match state.status {
+        Some(Status::CREATED) => return Some(Rest::Unstarted),
+        Some(Status::EXITED | Status::DEAD) => {}
+        _ => return None,
+    }
+    let code = state.exit_code.unwrap_or(0);
+    let left_alone = match policy(inspected) {
+        (Policy::ALWAYS | Policy::UNLESS_STOPPED, _) => return Some(Rest::Person),
+        (Policy::ON_FAILURE, attempts) => code == 0 || (attempts > 0 && inspected.restart_count.unwrap_or(0) >= attempts),
+        (Policy::NO | Policy::EMPTY, _) => true,
+    };
+    match code {
+        _ if !left_alone => Some(Rest::Person),
+        0 => Some(Rest::Done),
+        code if OF_A_STOP.contains(&code) => Some(Rest::Ended),
+        _ => None,
     }
 }
 

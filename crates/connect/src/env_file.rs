@@ -18,6 +18,9 @@ use rustix::fs::{Access, AtFlags};
 /// No environment is longer than this.
 const LONGEST: u64 = 1 << 20;
 
+/// What no value may have that is relied on or written.
+const ESCAPE: char = '\\';
+
 /// What a file says of one variable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Says {
@@ -27,7 +30,7 @@ pub enum Says {
     This,
     /// Another value.
     Another,
-    /// Something that different versions of Compose read differently: two lines, a reference to others, unusual quotes.
+    /// Something that different versions of Compose read differently: two lines, a reference to others, a backslash, unusual quotes.
     Unclear,
 }
 
@@ -133,7 +136,11 @@ fn says(text: &str, key: &str, value: &str) -> Says {
     let read = |dialect| {
         let (document, _) = parse_with(text, dialect);
         let lines = document.get_all(key).count();
-        (lines, document.get(key).map(str::to_owned))
+        // Compose 1 takes a quote after a backslash for no end of the value, and reads on into the lines below: what it makes of
+        // those is lost without a word. So a line with one is relied on no more than one that differs.
+        let raw = document.entries().filter(|entry| entry.key() == key).filter_map(|entry| entry.raw_value());
+        let escaped = raw.into_iter().any(|raw| raw.contains(ESCAPE));
+        (lines, document.get(key).filter(|_| !escaped).map(str::to_owned))
     };
     match (read(Dialect::COMPOSE), read(Dialect::PYTHON_DOTENV)) {
         ((0, None), (0, None)) => Says::Nothing,
@@ -152,6 +159,12 @@ fn with(text: &str, set: &BTreeMap<String, String>) -> Result<String, String> {
     let (document, _) = parse_with(text, Dialect::COMPOSE);
     let mut edits = Vec::new();
     for (key, value) in set {
+        if value.contains(ESCAPE) {
+            return Err(format!(
+                "the new value of {key} has a backslash, which versions of Compose read differently: one of them takes the lines below \
+                 it for a part of it; write the value without one"
+            ));
+        }
         if says(text, key, value) == Says::Unclear {
             return Err(format!("versions of Compose read the line of {key} differently"));
         }
@@ -221,6 +234,26 @@ mod tests {
         assert_eq!(says("A=1\n#W=2\n", "W", "2"), Says::Nothing);
         assert_eq!((says("W=2\n", "W", "2"), says("W=3\n", "W", "2")), (Says::This, Says::Another));
         assert_eq!(says("W=\n", "W", ""), Says::This);
+    }
+
+    #[test]
+    fn a_backslash_is_neither_written_nor_relied_on() {
+        for text in ["W='2'\nPASS=hush\n", "W=\"2\"\nPASS=hush\n", "W=2\nPASS=hush\n"] {
+            for value in ["C:\\", "a\\", "a\\'b", "\\d+"] {
+                let why = with(text, &set(&[("W", value)])).unwrap_err();
+                assert!(why.contains("backslash") && !why.contains(value), "{why}");
+            }
+            // Nor is one made in order to write a quote.
+            let quotes = with(text, &set(&[("W", "it's \"both\" #1")]));
+            assert!(quotes.as_ref().map_or(true, |changed| !changed.contains('\\')), "{quotes:?}");
+        }
+        for text in ["W='a\\'\n", "W=\"a\\\"b\"\n", "W=a\\b\n", "W='\\d'\nA='1'\n"] {
+            for value in ["a\\", "a\"b", "a\\b", "\\d", "2"] {
+                assert!(matches!(says(text, "W", value), Says::Unclear | Says::Nothing), "{text:?}");
+            }
+            assert!(with(text, &set(&[("W", "4")])).is_err(), "{text:?}");
+        }
+        assert_eq!(says("W=a\\b\n", "W", "a\\b"), Says::Unclear);
     }
 
     #[test]

@@ -102,8 +102,8 @@ fn agrees(
     };
     match (file.says(key, now), &origin) {
         (Says::Unclear, _) => Err(format!(
-            "versions of Compose read {key} in {name} differently (it is there twice, refers to another variable, or is quoted \
-             unusually); write it plainly"
+            "versions of Compose read {key} in {name} differently (it is there twice, refers to another variable, has a \
+             backslash, or is quoted unusually); write it plainly"
         )),
         // That the two agree is no proof where something else sets the same.
         (_, Origin::Else(what)) => Err(format!("{key} does not come from {name}: {what}; change it there")),

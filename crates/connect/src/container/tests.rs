@@ -37,27 +37,87 @@ fn everything_is_read_as_the_engine_writes_it() {
 fn what_stays_exited_although_it_would_be_started_was_stopped_by_somebody() {
     let mut crashed_then_stopped = recorded().remove("loop").unwrap();
     crashed_then_stopped.state.as_mut().unwrap().status = Some(Status::EXITED);
-    assert!(stopped_by_person(&crashed_then_stopped), "only a person ends a crash loop under `always`");
+    assert_eq!(rest(&crashed_then_stopped), Some(Rest::Person), "only a person ends a crash loop under `always`");
     let table = [
-        ("plain", false),
-        ("stopped", true),
+        ("plain", None),
+        ("stopped", Some(Rest::Person)),
         // Its end or somebody's stop: nothing to start unasked.
-        ("done", true),
-        ("fail-stopped", true),
-        ("gaveup", false),
-        ("loop", false),
-        ("nostart", false),
-        ("oom", false),
-        ("created", false),
-        ("false", false),
+        ("done", Some(Rest::Done)),
+        ("fail-stopped", Some(Rest::Person)),
+        ("gaveup", None),
+        ("loop", None),
+        ("nostart", None),
+        ("oom", Some(Rest::Ended)),
+        ("created", Some(Rest::Unstarted)),
+        ("false", None),
+        ("priv", None),
     ];
-    for (name, stopped) in table {
-        assert_eq!(read(name).stopped_by_person, stopped, "{name}");
+    for (name, wanted) in table {
+        assert_eq!(rest(&recorded()[name]), wanted, "{name}");
+        assert_eq!(read(name).stopped_by_person, wanted == Some(Rest::Person), "{name}");
     }
-    let failing = ["created", "priv", "false", "gaveup", "nostart", "oom", "health"];
+    let failing = ["priv", "false", "gaveup", "nostart", "health"];
     for name in recorded().keys().filter(|name| *name != "old.runbookd-INC-7") {
         assert_eq!(read(name).failing(), failing.contains(&name.as_str()), "{name}");
     }
+}
+
+/// One that ended with this code under this policy; `restarts` is how often the Engine had started it again.
+fn ended(policy: Policy, attempts: i64, code: i64, restarts: i64, oom: bool) -> ContainerInspectResponse {
+    let mut inspected = recorded().remove("oom").unwrap();
+    let state = inspected.state.as_mut().unwrap();
+    (state.exit_code, state.oom_killed) = (Some(code), Some(oom));
+    let host = inspected.host_config.as_mut().unwrap();
+    let policy = bollard::models::RestartPolicy { name: Some(policy), maximum_retry_count: Some(attempts) };
+    host.restart_policy = Some(policy);
+    inspected.restart_count = Some(restarts);
+    inspected
+}
+
+#[test]
+fn an_end_that_may_be_somebodys_is_no_failure_and_a_crash_is_one() {
+    let table = [
+        // A child was killed for want of memory, long ago; the container lived on until somebody stopped it.
+        (ended(Policy::ALWAYS, 0, 143, 0, true), Some(Rest::Person)),
+        (ended(Policy::UNLESS_STOPPED, 0, 0, 0, true), Some(Rest::Person)),
+        (ended(Policy::UNLESS_STOPPED, 0, 1, 4, false), Some(Rest::Person)),
+        // A job that ended well is never to run again unasked.
+        (ended(Policy::NO, 0, 0, 0, false), Some(Rest::Done)),
+        (ended(Policy::NO, 0, 137, 0, false), Some(Rest::Ended)),
+        (ended(Policy::NO, 0, 143, 0, false), Some(Rest::Ended)),
+        (ended(Policy::NO, 0, 1, 0, true), None),
+        (ended(Policy::NO, 0, 42, 0, false), None),
+        (ended(Policy::ON_FAILURE, 3, 143, 3, false), Some(Rest::Ended)),
+        (ended(Policy::ON_FAILURE, 3, 143, 1, true), Some(Rest::Person)),
+        (ended(Policy::ON_FAILURE, 3, 1, 3, false), None),
+        (ended(Policy::ON_FAILURE, 0, 0, 0, false), Some(Rest::Done)),
+    ];
+    for (inspected, wanted) in table {
+        let container = Container::read(&inspected, None).unwrap();
+        assert_eq!(rest(&inspected), wanted, "{container:?}");
+        assert_eq!((container.failing(), container.at_rest.is_some()), (wanted.is_none(), wanted.is_some()), "{container:?}");
+    }
+    let words = |inspected| Container::read(&inspected, None).unwrap().at_rest.unwrap();
+    assert!(
+        words(ended(Policy::NO, 0, 137, 0, true)).contains("137") && words(ended(Policy::NO, 0, 137, 0, true)).contains("memory")
+    );
+    assert!(!words(ended(Policy::NO, 0, 143, 0, false)).contains("memory"));
+}
+
+#[test]
+fn a_child_that_was_killed_for_want_of_memory_is_not_the_containers_end() {
+    let mut lives = recorded().remove("plain").unwrap();
+    lives.state.as_mut().unwrap().oom_killed = Some(true);
+    let down_for_memory = |inspected: &ContainerInspectResponse| Container::read(inspected, None).unwrap().down_for_memory();
+    assert!(!down_for_memory(&lives), "it runs, and was not started again");
+    lives.restart_count = Some(2);
+    assert!(down_for_memory(&lives), "the Engine had to start it again");
+    assert!(read("oom").down_for_memory() && !read("false").down_for_memory());
+    // A clone that was made and never started is its incident's business.
+    let mut clone = recorded().remove("clone").unwrap();
+    clone.state.as_mut().unwrap().status = Some(Status::CREATED);
+    clone.state.as_mut().unwrap().error = Some("no".to_owned());
+    assert!(!Container::read(&clone, None).unwrap().failing());
 }
 
 #[test]

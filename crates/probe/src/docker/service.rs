@@ -42,7 +42,7 @@ fn read(containers: &[Container], now: Stamp) -> Seen {
     fields.number("restarting", count(&|c| c.state == "restarting"));
     fields.number("exited", count(&|c| c.exited()));
     fields.number("restarts", highest(&mut replicas.iter().map(|c| c.restarts)));
-    fields.flag("oom_killed", replicas.iter().any(|c| c.oom_killed));
+    fields.flag("oom_killed", replicas.iter().any(|c| c.down_for_memory()));
     fields.number("exit_code", highest(&mut replicas.iter().filter(|c| c.exited()).map(|c| c.exit_code)));
     fields.number("failing", count(&|c| c.failing()));
     fields.number("clones", count(&|c| c.clone));
@@ -82,11 +82,13 @@ pub(super) fn subject(container: &Container, now: Stamp) -> Subject {
     }
     if container.stopped_by_person {
         words.push_str(", somebody stopped it");
+    } else if let Some(why) = &container.at_rest {
+        words.push_str(&format!(", {why}"));
     }
     let mut attributes = BTreeMap::new();
     let mut put = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
     for (name, flag) in [
-        ("oom_killed", container.oom_killed),
+        ("oom_killed", container.down_for_memory()),
         ("stopped_by_person", container.stopped_by_person),
         ("clone", container.clone),
         ("kept", container.kept),
@@ -103,6 +105,7 @@ pub(super) fn subject(container: &Container, now: Stamp) -> Subject {
         ("replaces", container.replaces.as_ref()),
         ("refused", container.refused.as_ref()),
         ("no_clone", container.no_clone.as_ref()),
+        ("at_rest", container.at_rest.as_ref()),
     ] {
         if let Some(text) = text {
             put(name, Value::Text(text.clone()));

@@ -70,9 +70,20 @@ impl<'a> Replica<'a> {
         matches!(self.text("state"), "exited" | "dead" | "created")
     }
 
-    /// A person would call it broken: its check fails, or it has exited and nobody stopped it.
+    /// Why it may be down on purpose. Looks of earlier versions have only the flag.
+    fn at_rest(&self) -> Option<&'a str> {
+        match self.text("at_rest") {
+            "" if self.flag("stopped_by_person") => {
+                Some("stays exited although its restart policy would start it: somebody stopped it")
+            }
+            "" => None,
+            why => Some(why),
+        }
+    }
+
+    /// A person would call it broken: its check fails, or it is down and nothing says that it is meant to be.
     fn failing(&self) -> bool {
-        (self.runs() && self.text("health") == "unhealthy") || (self.exited() && !self.flag("stopped_by_person"))
+        (self.runs() && self.text("health") == "unhealthy") || (self.exited() && self.at_rest().is_none())
     }
 }
 
@@ -226,10 +237,8 @@ pub(super) fn left(action: &DockerAction, selection: &Selection, finding: &Findi
 
 pub(super) fn stopped_by_a_person(selection: &Selection, finding: &Finding) -> Option<String> {
     let replicas = replicas(finding);
-    let stopped =
-        replicas.iter().find(|replica| selection.contains(&replica.subject.identity) && replica.flag("stopped_by_person"));
-    stopped
-        .map(|replica| format!("{} stays exited although its restart policy would start it: somebody stopped it", replica.name()))
+    let down = replicas.iter().filter(|replica| selection.contains(&replica.subject.identity));
+    down.filter_map(|replica| replica.at_rest().map(|why| format!("{} {why}", replica.name()))).next()
 }
 
 /// Down with the very start that a restart named: it was stopped for that, and not started again.

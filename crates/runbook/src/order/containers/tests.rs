@@ -167,6 +167,11 @@ fn what_somebody_stopped_is_asked_about() {
     let ground = Ground { finding: Some(&finding), target: &service, done: &none, tried: &none };
     let selection = start.select(&ground).unwrap();
     assert!(start.wants_a_person(&selection, &finding).unwrap().contains("somebody stopped it"));
+    let ended = "ended well (exit code 0): its work may be done, or somebody stopped it";
+    let job = || replica("a", &[text("state", "exited"), text("at_rest", ended)]);
+    assert_eq!(start.wants_a_person(&selection, &seen(vec![job()])), Some(format!("shop_a {ended}")));
+    let restarted = choose(DockerAction::Restart(restart(0)), &seen(vec![job()]), &service, &[]);
+    assert_eq!(restarted.unwrap_err(), "no replica is failing", "a job that ended well is not run again");
     let crashed = seen(vec![replica("a", &[text("state", "exited")])]);
     assert_eq!(start.wants_a_person(&selection, &crashed), None);
     assert!(

@@ -52,8 +52,14 @@ pub fn kept_name(name: &str, incident: &str) -> String {
 
 /// Whether a name is that of a container which a recreate keeps: it is in reserve and no replica.
 pub fn is_kept(name: &str) -> bool {
-    let number = name.rsplit_once(KEPT).and_then(|(of, incident)| incident.strip_prefix("INC-").filter(|_| !of.is_empty()));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    kept_for(name).is_some()
+}
+
+/// The incident whose recreate keeps a container of this name: `INC-7`.
+pub fn kept_for(name: &str) -> Option<&str> {
+    let (_, incident) = name.rsplit_once(KEPT).filter(|(of, _)| !of.is_empty())?;
+    let number = incident.strip_prefix("INC-")?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(incident)
 }
 
 /// One container, as the Engine describes it.
@@ -94,6 +100,8 @@ pub struct Container {
     pub incident: Option<String>,
     /// We made it as a clone of another.
     pub clone: bool,
+    /// The full id of the container that it is a clone of.
+    pub clone_of: Option<String>,
     /// The full id of the container it replaces, where we made it to replace one.
     pub replaces: Option<String>,
     /// A recreate keeps it in reserve.
@@ -131,6 +139,7 @@ impl Container {
             compose: said(label::VERSION).unwrap_or_default(),
             incident: said(label::INCIDENT),
             clone: said(label::CLONE_OF).is_some(),
+            clone_of: said(label::CLONE_OF),
             replaces: said(label::REPLACES),
             kept: is_kept(&name),
             no_clone: refused.clone().or_else(|| refusal::to_clone(inspected)),

@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use adotenv::{Dialect, Edit, parse_with};
-use rustix::fs::{Access, AtFlags};
+use rustix::fs::{Access, AtFlags, StatxAttributes, StatxFlags};
 
 /// No environment is longer than this.
 const LONGEST: u64 = 1 << 20;
@@ -66,6 +66,23 @@ impl EnvFile {
         &self.meta
     }
 
+    /// Why nothing can be put in its stead although its folder may be written in, if so: the file or its folder is immutable or only
+    /// to be appended to. A file system that does not tell is taken for one that has no such marks.
+    pub fn locked(&self) -> Option<String> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        [self.path.as_path(), folder].into_iter().find_map(|place| {
+            let told = rustix::fs::statx(rustix::fs::CWD, place, AtFlags::empty(), StatxFlags::BASIC_STATS).ok()?;
+            let (word, letter) = if told.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
+                ("immutable", 'i')
+            } else if told.stx_attributes.contains(StatxAttributes::APPEND) {
+                ("marked as only to be appended to", 'a')
+            } else {
+                return None;
+            };
+            Some(format!("{0} is {word}; `chattr -{letter} {0}` takes that away", place.display()))
+        })
+    }
+
     /// What it says of a variable, beside this value.
     pub fn says(&self, key: &str, value: &str) -> Says {
         says(&self.text, key, value)
@@ -95,6 +112,9 @@ pub fn rewritable(path: &Path) -> Result<(), String> {
             folder.display()
         )
     })?;
+    if let Some(why) = file.locked() {
+        return Err(format!("cannot be rewritten: {why}"));
+    }
     let own = rustix::process::geteuid();
     if !own.is_root() && own.as_raw() != file.meta().uid() {
         return Err(format!(
@@ -234,6 +254,26 @@ mod tests {
         assert_eq!(says("A=1\n#W=2\n", "W", "2"), Says::Nothing);
         assert_eq!((says("W=2\n", "W", "2"), says("W=3\n", "W", "2")), (Says::This, Says::Another));
         assert_eq!(says("W=\n", "W", ""), Says::This);
+    }
+
+    #[test]
+    fn an_immutable_file_is_seen_before_it_is_to_be_rewritten() {
+        use rustix::fs::{IFlags, ioctl_setflags};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "W=2\n").unwrap();
+        assert_eq!(EnvFile::read(&path).unwrap().locked(), None);
+        let opened = File::open(&path).unwrap();
+        for (flag, word) in [(IFlags::IMMUTABLE, "immutable"), (IFlags::APPEND, "appended")] {
+            // Not every file system has such marks, and only root may set them.
+            if ioctl_setflags(&opened, flag).is_err() {
+                return;
+            }
+            let (locked, refused) = (EnvFile::read(&path).unwrap().locked(), rewritable(&path));
+            ioctl_setflags(&opened, IFlags::empty()).unwrap();
+            assert!(locked.is_some_and(|why| why.contains(word) && why.contains("chattr")), "{word}");
+            assert!(refused.unwrap_err().contains(word));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use anyhow::Context;
 use policy::ledger::{OPENINGS, REMEMBERS};
 use policy::{History, Ledger, Started};
 use runbook::book::{Configuration, Runbook};
+use runbook::incident::fold::UNSEEN;
 use runbook::incident::{How, Incident, IncidentId};
 use runbook::target::TargetId;
 use runbook::time::Stamp;
@@ -31,6 +32,9 @@ pub struct Past {
     pub held_by: Option<IncidentId>,
 }
 
+/// For how long an act whose end nobody saw is taken for what may have stopped something.
+const DOUBTED_FOR_MS: i64 = 86_400_000;
+
 impl Journal {
     /// What limits and holds go by, for the step that is next.
     ///
@@ -39,8 +43,27 @@ impl Journal {
     pub async fn past(&self, incident: &Incident, rules: &Runbook, current: &Configuration, now: Stamp) -> anyhow::Result<Past> {
         self.catch_up().await?;
         let held_by = self.holder_of(&incident.remedy_touches(), incident.id).await?;
+        let doubtful = self.doubtful(incident, now).await?;
         let counted = self.inner.ledger.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(Past { history: counted.ledger.history(incident, rules, current, now), held_by })
+        let history = History { doubtful, ..counted.ledger.history(incident, rules, current, now) };
+        Ok(Past { history, held_by })
+    }
+
+    /// The latest other incident of the last day that acted on what this one's step acts on, and ended because nobody could see
+    /// whether that landed.
+    async fn doubtful(&self, incident: &Incident, now: Stamp) -> anyhow::Result<Option<IncidentId>> {
+        let target = incident.step().and_then(|step| step.target.as_ref()).unwrap_or(&incident.target);
+        let row = sqlx::query(
+            "SELECT max(incidents.id) FROM incidents JOIN attempts ON attempts.incident = incidents.id WHERE attempts.acted_on = $1 \
+             AND attempts.purpose = 'do' AND attempts.at > $3 AND incidents.id <> $2 AND incidents.how = 'stuck' AND incidents.why LIKE $4",
+        )
+        .bind(target.to_string())
+        .bind(incident.id.0 as i64)
+        .bind(now.millis() - DOUBTED_FOR_MS)
+        .bind(format!("%{UNSEEN}%"))
+        .fetch_one(&self.inner.readers)
+        .await?;
+        Ok(row.try_get::<Option<i64>, _>(0)?.map(|id| IncidentId(id as u64)))
     }
 
     /// Another incident that holds one of these targets.

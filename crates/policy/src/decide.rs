@@ -253,6 +253,12 @@ fn bounds(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) 
     }
     let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
     if let Some(why) = finding.and_then(|finding| order.action.wants_a_person(&order.selection, finding)) {
+        let why = match case.history.doubtful {
+            Some(earlier) => {
+                format!("{why}; or runbookd's own stop of {earlier} came late: nobody could see whether that landed")
+            }
+            None => why,
+        };
         bounds.push(Bound::new(Mode::Ask, why, "a person has the word each time"));
     }
     if let Some(why) = guards::keeps_data(case, order) {

@@ -69,6 +69,8 @@ pub struct History {
     pub failed_overall: Streak,
     /// What happens elsewhere.
     pub burst: Burst,
+    /// An incident that ended because nobody could see whether its act on the same target landed: it may have landed late.
+    pub doubtful: Option<IncidentId>,
     /// Open incidents of others on what this one's targets rest on. One that only sustains a proved effect is none.
     pub upstream: BTreeMap<TargetId, IncidentId>,
     /// What the text that the incident follows has earned; nothing where its runbook does not go by that.

@@ -258,6 +258,8 @@ impl Ledger {
         let attempts = of.and_then(|of| of.attempts.get(&incident.target));
         let spent = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < house.disruption.per.duration());
         History {
+            // Only the journal knows how an earlier one ended.
+            doubtful: None,
             attempts: attempts.map(|all| own_and_others(all, &rules.limits.rate, incident.id)).unwrap_or_default(),
             on_target: self.acted_on.get(acts_on).map(|all| within(all, &house.per_target.rate, now)).unwrap_or_default(),
             overall: within(&self.overall, &house.overall.rate, now),

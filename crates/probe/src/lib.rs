@@ -31,6 +31,7 @@ use runbook::probe::{
 use runbook::target::{Inventory, Target};
 use runbook::text::{humanize_duration, inert};
 
+pub use docker::leftovers::{Leftover, leftovers};
 pub use evidence::capture;
 pub use rights::rights;
 

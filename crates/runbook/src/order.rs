@@ -160,6 +160,31 @@ impl Order {
         if self.purpose == Purpose::Do { facts.grace } else { facts.back.1 }
     }
 
+    /// How long after the deadline an abandoned call may still be carried out, without what it started becoming well.
+    pub fn lands_within(&self) -> Duration {
+        match &self.action {
+            Action::Docker(docker) => self.grace().min(containers::lands_within(docker)),
+            Action::Postgres(_) | Action::Rehearsal(_) => self.grace(),
+        }
+    }
+
+    /// Whether something that the order started is seen and may still become well. Where nothing has been started there is nothing
+    /// to wait for but the call itself.
+    pub fn may_become_well(&self, finding: &Finding) -> bool {
+        match &self.action {
+            Action::Docker(docker) => containers::may_become_well(docker, self, finding),
+            Action::Postgres(_) | Action::Rehearsal(_) => true,
+        }
+    }
+
+    /// Whether what an end was to end is gone another way: the old container of a recreate runs under its own name again.
+    pub fn is_void(&self, finding: &Finding) -> bool {
+        match &self.action {
+            Action::Docker(DockerAction::Recreate(_)) if self.purpose == Purpose::End => containers::is_back(self, finding),
+            _ => false,
+        }
+    }
+
     /// What that look says. *Not landed* here means "not there now"; the state machine lets it count only after the deadline.
     pub fn verdict(&self, finding: &Finding) -> Verdict {
         if let Some(why) = finding.unknown() {

@@ -4,6 +4,7 @@
 //! message and no test act: nobody wants one a day.
 
 mod house;
+mod leftovers;
 mod neighbours;
 mod readiness;
 
@@ -168,14 +169,22 @@ fn tell(examination: &Examination) {
 /// answer.
 pub async fn examine(daemon: &Daemon) -> Examination {
     let current = daemon.current();
-    let (targets, slack, alertmanagers, runbooks, house) = tokio::join!(
+    let (targets, slack, alertmanagers, runbooks, house, leftovers) = tokio::join!(
         neighbours::targets(daemon),
         neighbours::slack(daemon),
         neighbours::alertmanagers(daemon, &current),
         readiness::all(daemon, &current),
         house::all(daemon, &current),
+        leftovers::all(daemon, &current),
     );
-    let lines = house.into_iter().chain(neighbours::held(&current)).chain(targets).chain(alertmanagers).chain(slack).collect();
+    let lines = house
+        .into_iter()
+        .chain(neighbours::held(&current))
+        .chain(targets)
+        .chain(leftovers)
+        .chain(alertmanagers)
+        .chain(slack)
+        .collect();
     let examination = Examination { at: daemon.clock.now(), lines, runbooks };
     let ready = examination.runbooks.iter().map(|book| (book.runbook.clone(), book.ready));
     daemon.metrics.examined(ready, examination.problems());

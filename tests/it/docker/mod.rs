@@ -2,6 +2,7 @@
 
 mod exec;
 mod harm;
+mod leftovers;
 mod looks;
 mod orders;
 mod project;

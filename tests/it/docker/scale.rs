@@ -177,6 +177,8 @@ async fn what_changed_between_the_look_and_the_scale_out_is_seen_right_before() 
     let reply = bench.act(two).await;
     let failed = |said: &str| said.contains("already in use") && said.contains("no clone was started");
     assert!(matches!(&reply, Reply::Failed(said) if failed(said)), "{reply:?}");
+    let names: Vec<_> = order(&bench, 2).await.order().selection.iter().map(ToString::to_string).collect();
+    assert!(names[0].starts_with("shop_worker_3, a clone"), "the next look sees that it is taken: {names:?}");
     bench.docker(&["rm", "shop_worker_2"]);
 
     // An earlier try of this incident created one and came no further: it is gone on with. What the containers use is measured

@@ -74,7 +74,12 @@ async fn opened(configuration: &Configuration) -> (tempfile::TempDir, Journal) {
 
 /// Opens one incident for each of these targets, in one commit.
 async fn hear(journal: &Journal, numbers: impl Iterator<Item = usize>, now: Stamp) {
-    let heard = |number: usize| {
+    hear_of(journal, numbers.map(|number| (number, number)), now).await;
+}
+
+/// The same where an alert's number is not its target's.
+async fn hear_of(journal: &Journal, numbers: impl Iterator<Item = (usize, usize)>, now: Stamp) {
+    let heard = |(number, of): (usize, usize)| {
         let labels = Labels::from([("alertname".to_owned(), format!("Rehearsed{number}"))]);
         let alert = Alert {
             fingerprint: Fingerprint::of(&labels),
@@ -84,7 +89,7 @@ async fn hear(journal: &Journal, numbers: impl Iterator<Item = usize>, now: Stam
             starts_at: now,
             generator_url: String::new(),
         };
-        Heard { alert, chosen: Ok(Chosen { runbook: name(number), target: target(number) }) }
+        Heard { alert, chosen: Ok(Chosen { runbook: name(number), target: target(of) }) }
     };
     journal.hear(&numbers.map(heard).collect::<Vec<_>>(), None, now).await.unwrap();
 }
@@ -286,4 +291,31 @@ async fn counters_made_anew_are_those_that_were_kept() {
     let after: Vec<_> = claims.iter().map(|claim| seen(&again, claim)).collect();
     assert_eq!(after, anew, "the same after a restart");
     assert_eq!(again.incidents(Filter::default()).await.unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn an_act_whose_end_nobody_saw_is_remembered_for_a_day() {
+    let configuration = estate(3, |_| vec![]);
+    let (_folder, journal) = opened(&configuration).await;
+    hear(&journal, 0..1, NOW).await;
+    let mut claim = looked(&journal, NOW).await;
+    let permit = permit(&claim.incident, &configuration);
+    journal.start(&mut claim, permit, NOW).await.map(drop).unwrap();
+    let later = NOW.plus(Duration::from_secs(600));
+    let finding = findings(later).looks.remove("ledger").unwrap();
+    let verdict = Verdict::Unknowable("no answer".to_owned());
+    journal.append(&mut claim, later, &Event::Settled { verdict, finding }).await.unwrap();
+    let runbook::incident::Next::Close { how, why } = claim.incident.next() else { panic!("{:?}", claim.incident.stage) };
+    assert_eq!(how, How::Stuck);
+    journal.append(&mut claim, later, &Event::Closed { how, why }).await.unwrap();
+    let first = claim.incident.id;
+    hear_of(&journal, [(1, 0), (2, 2)].into_iter(), later).await;
+    let (same, other) = (looked(&journal, later).await, looked(&journal, later).await);
+    let doubtful = async |claim: &Claim, now: Stamp| {
+        let book = &configuration.runbooks[&claim.incident.runbook.name];
+        journal.past(&claim.incident, book, &configuration, now).await.unwrap().history.doubtful
+    };
+    assert_eq!(doubtful(&same, later).await, Some(first));
+    assert_eq!(doubtful(&other, later).await, None, "another target");
+    assert_eq!(doubtful(&same, NOW.plus(Duration::from_secs(90_000))).await, None);
 }

@@ -78,8 +78,8 @@ fn answer(question: &Question) -> Result<(), String> {
     if !changes {
         return Err("the container has every one of these values already, so another one would be the same".to_owned());
     }
-    file.with(&question.set)?;
-    env::rehearse(&file, question.incident)
+    let text = file.with(&question.set)?;
+    env::rehearse(&file, &text, question.incident)
 }
 
 fn agrees(

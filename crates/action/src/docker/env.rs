@@ -27,11 +27,12 @@ pub(super) enum Written {
     AsItWas,
 }
 
-/// Sees that the file can be put in its own stead, without doing it: a file beside it gets its mode and owner, and goes again.
+/// Sees that this text can be put in the file's stead, without doing it: all of it is written beside it under the file's mode and
+/// owner, so that a full disk is found now, and goes again.
 ///
 /// # Errors
 /// What is in the way, for people.
-pub(super) fn rehearse(file: &EnvFile, incident: IncidentId) -> Result<(), String> {
+pub(super) fn rehearse(file: &EnvFile, text: &str, incident: IncidentId) -> Result<(), String> {
     let path = file.path();
     let cannot = |why: &str| format!("{} cannot be rewritten: {why}", path.display());
     if file.meta().nlink() > 1 {
@@ -41,10 +42,13 @@ pub(super) fn rehearse(file: &EnvFile, incident: IncidentId) -> Result<(), Strin
     if is_mounted(&mounts, path) {
         return Err(cannot("it is mounted here as a single file; mount its folder instead"));
     }
+    if let Some(why) = file.locked() {
+        return Err(cannot(&why));
+    }
     let beside = beside(path, incident);
-    let made = make(&beside, file);
+    let made = make(&beside, file, text);
     remove(&beside);
-    made.map(|_| ()).map_err(|why| cannot(&why))
+    made.map_err(|why| cannot(&why))
 }
 
 /// Changes these variables. `before` says what the file may have said until now of one that it does not say yet; where it says
@@ -89,14 +93,11 @@ pub(super) fn write(
 
 /// Writes it beside and puts it in the file's stead, unless that has changed since it was read.
 fn put(file: &EnvFile, beside: &Path, text: &str) -> Result<bool, String> {
-    let words = |error: std::io::Error| error.to_string();
-    let mut new = make(beside, file)?;
-    new.write_all(text.as_bytes()).map_err(words)?;
-    new.sync_all().map_err(words)?;
+    make(beside, file, text)?;
     if !is_same(file) {
         return Ok(false);
     }
-    std::fs::rename(beside, file.path()).map_err(words)?;
+    std::fs::rename(beside, file.path()).map_err(|error| error.to_string())?;
     if let Some(folder) = file.path().parent() {
         // The name is durable once the folder is; a file system that cannot sync a folder has done so already.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
@@ -109,11 +110,11 @@ fn is_same(file: &EnvFile) -> bool {
     std::fs::symlink_metadata(file.path()).is_ok_and(|now| print(&now) == print(file.meta()))
 }
 
-/// An empty file with the mode and the owner of this one. Nobody else can read it before it has them.
-fn make(beside: &Path, file: &EnvFile) -> Result<File, String> {
+/// A file with this text and the mode and the owner of this one, on the disk. Nobody else can read it before it has them.
+fn make(beside: &Path, file: &EnvFile, text: &str) -> Result<(), String> {
     remove(beside);
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside);
-    let new = new.map_err(|error| format!("cannot write beside it: {error}"))?;
+    let mut new = new.map_err(|error| format!("cannot write beside it: {error}"))?;
     let (wanted, made) = (file.meta(), new.metadata().map_err(|error| error.to_string())?);
     let owner = (made.uid() != wanted.uid()).then(|| wanted.uid());
     let group = (made.gid() != wanted.gid()).then(|| wanted.gid());
@@ -124,7 +125,8 @@ fn make(beside: &Path, file: &EnvFile) -> Result<File, String> {
     }
     let mode = Permissions::from_mode(wanted.mode() & 0o7777);
     new.set_permissions(mode).map_err(|error| format!("its mode cannot be kept: {error}"))?;
-    Ok(new)
+    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
+    written.map_err(|error| format!("a new text beside it cannot be written: {error}"))
 }
 
 /// The name is the incident's: what a try left when it died is found by the next.
@@ -180,7 +182,7 @@ mod tests {
         std::os::unix::fs::symlink("real.env", &link).unwrap();
         // What a try left that died.
         std::fs::write(folder.path().join(".real.env.runbookd-INC-7"), "W=").unwrap();
-        rehearse(&EnvFile::read(&link).unwrap(), INC).unwrap();
+        rehearse(&EnvFile::read(&link).unwrap(), "W=4\n", INC).unwrap();
         assert_eq!(names(folder.path()), [".env", "real.env"]);
         assert_eq!(write(&link, &set(&[("W", "4")]), Some(&set(&[("W", "2")])), INC), Ok(Written::Changed));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "# hush\nPASSWORD='a$b'\nexport W=4 # two\n");
@@ -212,7 +214,7 @@ mod tests {
         let path = folder.path().join("my .env").canonicalize().unwrap_or_else(|_| folder.path().join("my .env"));
         std::fs::write(&path, "W=2\n").unwrap();
         std::fs::hard_link(&path, folder.path().join("other")).unwrap();
-        let why = rehearse(&EnvFile::read(&path).unwrap(), INC).unwrap_err();
+        let why = rehearse(&EnvFile::read(&path).unwrap(), "W=4\n", INC).unwrap_err();
         assert!(why.contains("hard links"), "{why}");
         let mounts = format!("36 35 98:0 /mnt1 {} rw - ext3 /dev/root rw\n", path.display().to_string().replace(' ', "\\040"));
         assert!(is_mounted(&mounts, &path) && !is_mounted(&mounts, folder.path()));

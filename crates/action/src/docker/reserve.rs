@@ -123,6 +123,16 @@ pub(super) async fn give_up(hand: &Hand<'_>, recreate: &Recreate) -> Result<Stri
     if let Some(old) = old.filter(|old| !old.container.kept) {
         return Err(hand.no(format!("{} is the old container and has its own name again; nothing was done", old.name())));
     }
+    // A person's Compose takes the younger of two for one too many, and starts the older one under whatever name that has.
+    let nobody_else = !all.iter().any(|seen| seen.container.id != id && !seen.container.kept && !seen.container.clone);
+    if let Some(old) = old.filter(|old| nobody_else && old.container.runs()) {
+        let why = format!("somebody took the new container away and started {} again", old.name());
+        return Err(match put_back(hand, recreate).await {
+            Ok(words) => Reply::Failed(format!("{why}; {words}, and the file was not changed")),
+            Err(Reply::NoAnswer(words)) => Reply::NoAnswer(format!("{why}; {words}")),
+            Err(Reply::Done(words) | Reply::Refused(words) | Reply::Failed(words)) => hand.no(format!("{why}; {words}")),
+        });
+    }
     let new = successor(hand, recreate, &all, id)?;
     let written = write(hand, recreate, old).await?;
     let so_far = match written {

@@ -53,8 +53,15 @@ pub(super) async fn back(hand: &Hand<'_>) -> Result<String, Reply> {
         }
     }
     let mut words = format!("{gone} of {} clones were taken away", names.len());
+    let renamed = all.iter().filter(|seen| is_ours(hand, seen, None) && !names.contains(&seen.container.name.as_str()));
+    let renamed: Vec<String> =
+        renamed.map(|seen| format!("{}, which somebody renamed, is left to whoever did", seen.name())).collect();
+    let gone_before = gone_before.saturating_sub(renamed.len());
     if gone_before > 0 {
         words.push_str(&format!(", {gone_before} were gone already"));
+    }
+    for renamed in renamed {
+        words.push_str(&format!("; {renamed}"));
     }
     match worst {
         None => Ok(words),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use runbook::action::Restart;
+use runbook::action::{Restart, Start};
 use runbook::incident::{Captured, Reply};
 
 use super::*;
@@ -23,12 +23,11 @@ fn seen(state: &str, failing: f64, started_at: &str) -> Findings {
     Findings { looks: BTreeMap::from([("web".to_owned(), finding)]), ..Findings::default() }
 }
 
-/// The incident after its first try, seen once more.
-fn after_a_try(reply: Option<Reply>, found: Findings) -> Scene {
+/// An incident about a service whose remedy is this.
+fn scene_of(action: DockerAction) -> Scene {
     let mut scene = Scene::new(Mode::Auto);
     let mut book = runbook(Mode::Auto);
-    let restart = Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() };
-    book.remedies[0].steps[0].action = Action::Docker(DockerAction::Restart(restart));
+    book.remedies[0].steps[0].action = Action::Docker(action);
     book.remedies[0].when = Some(Condition::parse("web.failing == 1.0").unwrap());
     book.require = Condition::parse("web.failing > 0.0").unwrap();
     book.target = TargetSelector::Named(service());
@@ -42,9 +41,16 @@ fn after_a_try(reply: Option<Reply>, found: Findings) -> Scene {
     };
     scene.current = configuration(book.clone());
     scene.current.inventory = Inventory::new([Target { id: service(), traits, place, known_as: vec![] }]);
-    scene.incident.runbook = Arc::new(book.clone());
+    scene.incident.runbook = Arc::new(book);
     scene.incident.target = service();
-    let step = book.remedies[0].steps[0].action.clone();
+    scene
+}
+
+/// The incident after its first try, seen once more.
+fn after_a_try(reply: Option<Reply>, found: Findings) -> Scene {
+    let restart = Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() };
+    let mut scene = scene_of(DockerAction::Restart(restart));
+    let step = scene.incident.runbook.remedies[0].steps[0].action.clone();
     let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
     let selection = runbook::identity::Selection::of([named]).unwrap();
     let order = runbook::order::Order { purpose: runbook::order::Purpose::Do, action: step, target: service(), selection };
@@ -103,4 +109,23 @@ fn without_a_half_there_is_nothing_to_finish() {
     let mut earlier = after_a_try(None, down());
     earlier.incident.attempts[0].at.rung = 1;
     assert_eq!(earlier.closed_gate(), "alert");
+}
+
+#[test]
+fn what_is_down_after_an_act_whose_end_nobody_saw_may_be_our_own_late_stop() {
+    let mut scene = scene_of(DockerAction::Start(Start { patience: Patience::default() }));
+    let mut found = seen("exited", 1.0, "T0");
+    let finding = found.looks.get_mut("web").unwrap();
+    if let Seen::Known { subjects, .. } = &mut finding.seen {
+        let stopped = "stays exited although its restart policy would start it: somebody stopped it";
+        subjects[0].attributes.insert("at_rest".to_owned(), Value::Text(stopped.to_owned()));
+    }
+    scene.findings = found;
+    for (doubtful, said) in [(None, false), (Some(IncidentId(9)), true)] {
+        scene.history.doubtful = doubtful;
+        let ruling = scene.rule();
+        let Decision::Wait { why, .. } = ruling.decision else { panic!("{:?}", ruling.gates) };
+        assert!(why.contains("somebody stopped it"), "{why}");
+        assert_eq!(why.contains("runbookd's own stop of INC-9 came late"), said, "{why}");
+    }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod engine;
 pub(crate) mod evidence;
 pub(crate) mod inside;
+pub(crate) mod leftovers;
 pub(crate) mod logs;
 pub(crate) mod rights;
 pub(crate) mod service;
@@ -12,12 +13,14 @@ pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod top;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use connect::Looking;
 use connect::container::{self, Container, MOST_REPLICAS};
 use futures_util::{StreamExt, stream};
@@ -79,10 +82,23 @@ impl<'a> Service<'a> {
         Ok(found.into_iter().filter_map(read).collect())
     }
 
-    /// Its replicas: whatever a recreate does not keep in reserve. None is a reason to know nothing.
+    /// Numbers of names that a clone of it would get, as far as containers of nobody's service have them: a name belongs to the
+    /// whole Engine. Nothing where the Engine does not say; then it says so when the name is wanted.
+    pub(crate) async fn numbers_taken(&self) -> Vec<u32> {
+        if !self.target.traits.may_be_cloned {
+            return Vec::new();
+        }
+        let filters = HashMap::from([("name", vec![self.project.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.answer("the names of its containers", self.docker.list_containers(Some(options))).await;
+        let names = listed.ok().flatten().into_iter().flatten().flat_map(|container| container.names.unwrap_or_default());
+        names.filter_map(|name| number_in(&name, self.project, self.service)).collect()
+    }
+
+    /// Its replicas: whatever a recreate does not keep in reserve, or what somebody started of that. None is a reason to know nothing.
     pub(crate) async fn replicas(&self) -> Result<Vec<Replica>, String> {
         let mut all = self.containers().await?;
-        all.retain(|replica| !replica.container.kept);
+        all.retain(|replica| !replica.container.kept || replica.container.runs());
         if all.is_empty() { Err(format!("{} has no container", self.target.id)) } else { Ok(all) }
     }
 
@@ -156,4 +172,30 @@ pub(crate) fn words(error: &Error) -> String {
         }
     };
     inert(&said, 300)
+}
+
+/// The number in a name as either generation of Compose makes it: `shop_worker_2`, `shop-worker-2`.
+fn number_in(name: &str, project: &str, service: &str) -> Option<u32> {
+    let rest = name.trim_start_matches('/').strip_prefix(project)?;
+    ['_', '-'].into_iter().find_map(|joint| rest.strip_prefix(joint)?.strip_prefix(service)?.strip_prefix(joint)?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_from_a_name_as_compose_makes_it() {
+        for (name, number) in [
+            ("/shop_worker_2", Some(2)),
+            ("/shop-worker-12", Some(12)),
+            ("/shop_worker_", None),
+            ("/shop_worker_2.runbookd-INC-7", None),
+            ("/shop_workers_2", None),
+            ("/my_shop_worker_2", None),
+            ("/shop-worker_2", None),
+        ] {
+            assert_eq!(number_in(name, "shop", "worker"), number, "{name}");
+        }
+    }
 }

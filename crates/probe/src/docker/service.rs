@@ -1,6 +1,6 @@
 //! `docker.service`: the replicas of a Compose service. Its subjects are what every order about containers is chosen from and
 //! proved by; `runbook::order` reads exactly the attributes written here. A container that a recreate keeps in reserve is a
-//! subject and counts nowhere: it is no replica.
+//! subject and counts nowhere, unless it runs: then somebody started it, and it serves.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,13 +25,22 @@ pub(crate) async fn look(
     now: Stamp,
     within: Duration,
 ) -> Result<Seen, String> {
-    let found = Service::of(looking, inventory, target, within)?.containers().await?;
-    let containers: Vec<Container> = found.into_iter().map(|replica| replica.container).collect();
-    Ok(read(&containers, now))
+    let service = Service::of(looking, inventory, target, within)?;
+    let (found, taken) = tokio::join!(service.containers(), service.numbers_taken());
+    let containers: Vec<Container> = found?.into_iter().map(|replica| replica.container).collect();
+    let mut seen = read(&containers, now);
+    let named: Vec<u32> = containers.iter().filter_map(|container| container.number).collect();
+    let strange: Vec<String> = taken.iter().filter(|number| !named.contains(number)).map(u32::to_string).collect();
+    if let (false, Seen::Known { subjects, .. }) = (strange.is_empty(), &mut seen) {
+        for subject in subjects {
+            subject.attributes.insert("taken".to_owned(), Value::Text(strange.join(" ")));
+        }
+    }
+    Ok(seen)
 }
 
 fn read(containers: &[Container], now: Stamp) -> Seen {
-    let replicas: Vec<&Container> = containers.iter().filter(|container| !container.kept).collect();
+    let replicas: Vec<&Container> = containers.iter().filter(|container| !container.kept || container.runs()).collect();
     let count = |wanted: &dyn Fn(&Container) -> bool| replicas.iter().filter(|container| wanted(container)).count() as f64;
     let highest = |numbers: &mut dyn Iterator<Item = i64>| numbers.max().unwrap_or(0) as f64;
     let mut fields = Fields::new();
@@ -103,6 +112,7 @@ pub(super) fn subject(container: &Container, now: Stamp) -> Subject {
         ("compose", Some(&container.compose)),
         ("incident", container.incident.as_ref()),
         ("replaces", container.replaces.as_ref()),
+        ("clone_of", container.clone_of.as_ref()),
         ("refused", container.refused.as_ref()),
         ("no_clone", container.no_clone.as_ref()),
         ("at_rest", container.at_rest.as_ref()),

@@ -229,7 +229,7 @@ pub enum Event {
         order: Order,
         /// One call, one deadline.
         deadline: Stamp,
-        /// *Not landed* counts only from here on.
+        /// Anything but *landed* counts from here on, whatever was started by it.
         settles_from: Stamp,
         /// Guard by guard.
         gates: Vec<Gate>,

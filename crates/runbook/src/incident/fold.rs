@@ -301,14 +301,18 @@ impl Incident {
         attempt.verdict = Some(verdict.clone());
         // A call that was refused before anything was sent cannot land later.
         let refused = attempt.refused().map(str::to_owned);
-        if !matches!(verdict, Verdict::Landed(_)) && at < attempt.settles_from && refused.is_none() {
+        if at < attempt.counts_from(verdict, finding).unwrap_or(attempt.settles_from) && refused.is_none() {
             return Err("the call may still land, so nothing but *landed* can be concluded yet".to_owned());
         }
         let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
-        let name = facts.name;
+        let (name, void) = (facts.name, attempt.order.is_void(finding));
         let left_down = attempt.order.left_down(finding).is_some();
-        match (purpose, verdict) {
-            (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed cannot be known: {why}")),
+        match (purpose, &attempt.with_reply(verdict)) {
+            (Purpose::End, Verdict::NotLanded(why)) if void => {
+                self.take_back(Aim::End);
+                self.end(How::HandedOver, format!("there is nothing left of {name} to end: {why}"));
+            }
+            (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed {UNSEEN}: {why}")),
             // Of what did harm nothing more is done, but that what we ourselves stopped is started again.
             (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) if self.harm.is_some() => {
                 self.applied.push(index);
@@ -455,6 +459,9 @@ impl Incident {
         self.alerts.values().any(|alert| alert.status == AlertStatus::Firing)
     }
 }
+
+/// What an incident's end says that nobody could see the end of an act of.
+pub const UNSEEN: &str = "cannot be known";
 
 /// How often ending a lasting effect is tried, each time after a fresh look, before a person is called.
 const ENDS_TRIED: usize = 3;

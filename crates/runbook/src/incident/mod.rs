@@ -6,6 +6,7 @@
 //! opinion on *whether* to act: that is `policy`.
 
 pub mod ask;
+mod attempt;
 pub mod event;
 pub mod fold;
 pub mod harm;
@@ -81,7 +82,7 @@ pub struct Attempt {
     pub started: Stamp,
     /// One call, one deadline.
     pub deadline: Stamp,
-    /// Until when an abandoned call may still land; *not landed* counts only after it.
+    /// From when anything but *landed* counts, whatever was started; see [`Attempt::counts_from`].
     pub settles_from: Stamp,
     /// What the call replied, if it did. Never the proof.
     pub reply: Option<Reply>,

@@ -3,6 +3,8 @@
 //! Deliberately careful: a replica that must not be touched is no candidate, and one that was restarted and did not come back
 //! ends the rolling.
 
+use std::time::Duration;
+
 use crate::action::{DockerAction, Patience, Restart, Scale};
 use crate::condition::Value;
 use crate::finding::{Finding, Subject};
@@ -87,9 +89,9 @@ impl<'a> Replica<'a> {
     }
 }
 
-/// All that belongs to the service, without what a recreate keeps in reserve.
+/// All that belongs to the service, without what a recreate keeps in reserve. A kept one that runs serves, whoever started it.
 fn replicas(finding: &Finding) -> Vec<Replica<'_>> {
-    finding.subjects().iter().filter_map(Replica::of).filter(|replica| !replica.flag("kept")).collect()
+    finding.subjects().iter().filter_map(Replica::of).filter(|replica| !replica.flag("kept") || replica.runs()).collect()
 }
 
 fn nothing(why: impl Into<String>) -> NoSelection {
@@ -118,6 +120,9 @@ pub(super) fn select(action: &DockerAction, finding: &Finding, ground: &Ground<'
         DockerAction::Scale(scale) => clones(scale, scope, &all, ground),
         DockerAction::Recreate(_) => match all.iter().filter(|replica| !replica.flag("clone")).collect::<Vec<_>>().as_slice() {
             [one] if !one.text("refused").is_empty() => Err(nothing(format!("{}: {}", one.name(), one.text("refused")))),
+            [one] if one.flag("kept") => {
+                Err(nothing(format!("{} is what an earlier recreate kept, and has to get its own name back first", one.name())))
+            }
             // To take it back is to start the old one, and what did not run before must not run after.
             [one] if !one.runs() => {
                 Err(nothing(format!("{} is {}, and only a running one is replaced", one.name(), one.text("state"))))
@@ -198,7 +203,8 @@ fn clones(scale: &Scale, scope: &Scope, all: &[Replica<'_>], ground: &Ground<'_>
     if missing == 0 {
         return Err(nothing(format!("{there} replicas are there, and there may be {ceiling}")));
     }
-    let mut sources: Vec<_> = all.iter().filter(|replica| replica.healthy() && !replica.flag("clone")).collect();
+    let mut sources: Vec<_> =
+        all.iter().filter(|replica| replica.healthy() && !replica.flag("clone") && !replica.flag("kept")).collect();
     sources.sort_by(|a, b| a.name().cmp(b.name()));
     let Some(source) = sources.iter().find(|replica| replica.text("no_clone").is_empty()) else {
         return Err(match sources.first() {
@@ -209,10 +215,14 @@ fn clones(scale: &Scale, scope: &Scope, all: &[Replica<'_>], ground: &Ground<'_>
     let Place::Service { project, service, .. } = &ground.target.place else { return Err(nothing("it is no service")) };
     // Compose 1 joins names by `_`, Compose 2 by `-`.
     let joint = if source.text("compose").starts_with("1.") { '_' } else { '-' };
-    let taken: std::collections::BTreeSet<u32> =
+    let own: std::collections::BTreeSet<u32> =
         all.iter().filter_map(|replica| replica.number("number")).map(|n| n as u32).collect();
-    let first = taken.last().map_or(1, |highest| highest + 1);
-    let named = (first..first.saturating_add(missing)).map(|number| Identity::Clone {
+    // A name belongs to the whole Engine, so numbers are passed over that others' containers have in theirs.
+    let strange: Vec<u32> = source.text("taken").split(' ').filter_map(|number| number.parse().ok()).collect();
+    // A label can say any number; after the highest there is come the lowest.
+    let first = own.last().and_then(|highest| highest.checked_add(1)).unwrap_or(1);
+    let free = (first..=u32::MAX).chain(1..first).filter(|number| !own.contains(number) && !strange.contains(number));
+    let named = free.take(missing as usize).map(|number| Identity::Clone {
         of: source.id.to_owned(),
         name: format!("{project}{joint}{service}{joint}{number}"),
         number,
@@ -246,6 +256,49 @@ pub(super) fn left_down(order: &Order, finding: &Finding) -> Option<String> {
     let all = replicas(finding);
     let down = all.iter().find(|replica| replica.exited() && order.selection.contains(&replica.subject.identity));
     down.map(|replica| replica.name().to_owned())
+}
+
+/// How long after its deadline an abandoned call may still be carried out by the Engine: it may begin late, and a stop takes its time.
+pub(super) fn lands_within(action: &DockerAction) -> Duration {
+    let stop = match action {
+        DockerAction::Restart(restart) | DockerAction::RollingRestart(restart) => restart.stop_timeout.duration(),
+        DockerAction::Recreate(recreate) => recreate.stop_timeout.duration(),
+        DockerAction::Scale(_) | DockerAction::Start(_) | DockerAction::Exec(_) => Duration::ZERO,
+    };
+    Duration::from_secs(5) + stop
+}
+
+/// Whether something that the order started is up, or is being brought up by the Engine, and may still become well.
+pub(super) fn may_become_well(action: &DockerAction, order: &Order, finding: &Finding) -> bool {
+    let coming = |replica: &&Replica<'_>| replica.runs() || replica.text("state") == "restarting";
+    let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
+    let named = only(order);
+    match (action, order.purpose) {
+        (DockerAction::Scale(_), Purpose::Do) => {
+            let ours = |replica: &&Replica<'_>| replica.flag("clone") && clone_names(order).contains(&replica.name());
+            all.iter().filter(ours).any(|replica| coming(&replica))
+        }
+        (DockerAction::Recreate(_), Purpose::Do) => {
+            named.is_some_and(|(id, _)| all.iter().any(|replica| replica.text("replaces") == id && coming(&replica)))
+        }
+        (DockerAction::Recreate(_), Purpose::Undo) => {
+            let back = |replica: &&Replica<'_>, id: &str| replica.id == id && !replica.flag("kept") && coming(replica);
+            named.is_some_and(|(id, _)| all.iter().any(|replica| back(&replica, id)))
+        }
+        (DockerAction::Restart(_) | DockerAction::RollingRestart(_) | DockerAction::Start(_), _) => {
+            let anew = |replica: &&Replica<'_>, (id, at): (&str, &str)| replica.id == id && replica.started_at != at;
+            named.is_some_and(|named| all.iter().any(|replica| anew(&replica, named) && coming(&replica)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the old container of a recreate runs under its own name again, and no new one is there.
+pub(super) fn is_back(order: &Order, finding: &Finding) -> bool {
+    let Some((id, _)) = only(order) else { return false };
+    let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
+    all.iter().any(|replica| replica.id == id && replica.runs() && !replica.flag("kept"))
+        && !all.iter().any(|replica| replica.text("replaces") == id)
 }
 
 pub(super) fn verdict(action: &DockerAction, order: &Order, finding: &Finding) -> Verdict {
@@ -294,15 +347,32 @@ fn condition_of(replica: &Replica<'_>) -> String {
     }
 }
 
-fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
-    let names: Vec<&str> = order
+fn clone_names(order: &Order) -> Vec<&str> {
+    order
         .selection
         .iter()
         .filter_map(|identity| match identity {
             Identity::Clone { name, .. } => Some(name.as_str()),
             _ => None,
         })
-        .collect();
+        .collect()
+}
+
+/// Clones of the order that somebody has given another name, by that name.
+fn renamed<'a>(all: &[Replica<'a>], order: &Order) -> Vec<&'a str> {
+    let ours = |replica: &&Replica<'_>| {
+        let number = replica.number("number");
+        let same = |identity: &Identity| match identity {
+            Identity::Clone { of, number: wanted, .. } => number == Some(f64::from(*wanted)) && replica.text("clone_of") == of,
+            _ => false,
+        };
+        replica.flag("clone") && !clone_names(order).contains(&replica.name()) && order.selection.iter().any(same)
+    };
+    all.iter().filter(ours).map(Replica::name).collect()
+}
+
+fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
+    let names = clone_names(order);
     // A container of that name that is no clone of ours is somebody else's, and neither made nor taken away by this order.
     let there: Vec<_> = all.iter().filter(|replica| replica.flag("clone") && names.contains(&replica.name())).collect();
     let (asked, found) = (names.len(), there.len());
@@ -316,7 +386,13 @@ fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
             }
         }
         Purpose::Undo | Purpose::End => match found {
-            0 => Verdict::Landed(format!("{asked} of {asked} clones are gone")),
+            0 => Verdict::Landed(match renamed(all, order).as_slice() {
+                [] => format!("{asked} of {asked} clones are gone"),
+                some => format!(
+                    "no clone of {asked} is there under its name; {}, which somebody renamed, is left to whoever did",
+                    some.join(", ")
+                ),
+            }),
             found if found == asked => Verdict::NotLanded(format!("all {asked} clones are still there")),
             found => Verdict::Partly(format!("{found} of {asked} clones are still there")),
         },
@@ -360,7 +436,12 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience, finding: &Fi
 /// a person's Compose has made of the file meanwhile.
 fn given_up(all: &[Replica<'_>], old: Option<&Replica<'_>>, finding: &Finding) -> Verdict {
     if let Some(old) = old {
-        return Verdict::NotLanded(format!("the old container is still there as {}", old.name()));
+        let name = old.name();
+        let serves = all.iter().any(|replica| replica.text("replaces") == old.id);
+        return Verdict::NotLanded(match old.runs() && !old.flag("kept") && !serves {
+            true => format!("the old container runs again as {name}, so the new settings are not in force"),
+            false => format!("the old container is still there as {name}"),
+        });
     }
     match finding.field("in_file") {
         Value::Flag(true) => {}

@@ -272,13 +272,7 @@ impl<W: World> Engine<W> {
                 Verdict::Partly(_) if refused && order.leaves_no_trace() => Verdict::NotLanded("nothing was sent".to_owned()),
                 seen => seen,
             };
-            let patient_until = match verdict {
-                Verdict::Landed(_) => now,
-                // Nothing was sent, so nothing can land any more.
-                Verdict::NotLanded(_) if refused => now,
-                Verdict::Partly(_) | Verdict::NotLanded(_) => settles_from,
-                Verdict::Unknowable(_) => settles_from.plus(SETTLE_PATIENCE),
-            };
+            let patient_until = attempt.counts_from(&verdict, &finding).unwrap_or_else(|| settles_from.plus(SETTLE_PATIENCE));
             if now >= patient_until {
                 return Ok(Some(Event::Settled { verdict, finding }));
             }

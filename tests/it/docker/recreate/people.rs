@@ -30,6 +30,25 @@ async fn a_compose_while_the_old_one_is_kept_takes_the_change_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compose_between_the_proof_and_the_end_takes_the_change_back_and_nothing_is_stuck() {
+    let shop = Shop::up(&Yard::open(), 0, Plan::default());
+    // The act looks at the service once before it replaces, and once more before it gives the old one up.
+    let mut end = shop.proxy.on(2, Fault::Hold, |call| call.path.starts_with("/containers/json"));
+    let life = shop.live();
+    end.wait().await;
+    let told = shop.compose(&["up", "-d"]);
+    assert!(told.contains("Removing shop0_worker_1") && told.contains("Starting shop0_worker_1.always.runbookd-INC-1"), "{told}");
+    end.let_go();
+    life.await.unwrap();
+    let (how, why) = ended(&shop.incident().await);
+    assert_eq!(how, How::HandedOver, "{why}\n{}", shop.journal().await.1);
+    assert!(why.contains("the new settings are not in force"), "{why}");
+    shop.judge("two-hush", &told).await;
+    let told = shop.compose(&["up", "-d"]);
+    assert!(told.contains("up-to-date"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_compose_between_the_rename_and_the_create_wakes_the_old_one_and_it_is_put_back() {
     let shop = Shop::up(&Yard::open(), 0, Plan::default());
     let mut create = shop.proxy.on(1, Fault::Hold, is("create"));

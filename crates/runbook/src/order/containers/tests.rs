@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::action::{Action, Exec, Recreate, Start};
 use crate::finding::Seen;
+use crate::incident::{Attempt, Reply, StepRef};
 use crate::probe::{DockerProbe, Probe};
 use crate::target::{Class, Target, Traits};
 use crate::time::{Span, Stamp};
@@ -282,7 +283,14 @@ fn only_a_single_running_container_is_replaced() {
         || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
     let service = target(1, false, true);
     let table: [(Vec<Subject>, Result<&str, &str>); 5] = [
-        (vec![replica("a", &[]), replica("kept", &[flag("kept")]), replica("clone", &[flag("clone")])], Ok("a")),
+        (
+            vec![
+                replica("a", &[]),
+                replica("kept", &[text("state", "exited"), flag("kept")]),
+                replica("clone", &[flag("clone")]),
+            ],
+            Ok("a"),
+        ),
         (vec![replica("a", &[]), replica("b", &[])], Err("2 containers")),
         (vec![replica("a", &[text("state", "exited"), flag("stopped_by_person")])], Err("only a running one")),
         (vec![replica("a", &[text("refused", "it is privileged")])], Err("privileged")),
@@ -314,4 +322,88 @@ fn clones_are_there_or_gone_and_a_stranger_of_that_name_is_neither() {
         let finding = seen(subjects);
         assert_eq!(word(order(scale(2), purpose, asked()).verdict(&finding)), wanted, "{purpose:?} {finding:?}");
     }
+}
+
+/// From when a look counts, in seconds after the start of a call that had 20 s and what it starts a minute.
+fn counts_from(order: &Order, reply: Option<Reply>, subjects: Vec<Subject>) -> i64 {
+    let seen = Seen::Known { fields: BTreeMap::new(), subjects };
+    let finding = Finding { probe: "docker.service".to_owned(), at: Stamp::from_millis(0), seen };
+    let attempt = Attempt {
+        number: 1,
+        at: StepRef { rung: 0, step: 0 },
+        order: order.clone(),
+        started: Stamp::from_millis(0),
+        deadline: Stamp::from_millis(20_000),
+        settles_from: Stamp::from_millis(85_000),
+        reply,
+        verdict: None,
+    };
+    attempt.counts_from(&order.verdict(&finding), &finding).unwrap().millis() / 1000
+}
+
+#[test]
+fn only_what_was_started_is_waited_for() {
+    let recreate =
+        || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
+    let asked = |id: &str| Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() };
+    let failed = || Some(Reply::Failed("answered".to_owned()));
+    let silent = || Some(Reply::NoAnswer("no answer".to_owned()));
+    let kept = || replica("old", &[text("state", "exited"), flag("kept")]);
+    let new =
+        |state: &str, health: &str| replica("new", &[text("replaces", "old"), text("state", state), text("health", health)]);
+    let put = order(recreate(), Purpose::Do, asked("old"));
+    // Dead after the stop: nothing is there that could become well, so the call's own time is all that is waited for.
+    assert_eq!(counts_from(&put, None, vec![kept()]), 35);
+    assert_eq!(counts_from(&put, silent(), vec![replica("old", &[text("state", "exited")])]), 35);
+    assert_eq!(counts_from(&put, None, vec![kept(), new("created", "")]), 35);
+    assert_eq!(counts_from(&put, failed(), vec![kept()]), 0);
+    assert_eq!(counts_from(&put, None, vec![kept(), new("running", "starting")]), 85);
+    let back = order(recreate(), Purpose::Undo, asked("old"));
+    assert_eq!(counts_from(&back, None, vec![kept()]), 35);
+    assert_eq!(counts_from(&back, None, vec![started(replica("old", &[text("health", "starting")]), "T2")]), 85);
+    let more = order(scale(2), Purpose::Do, Identity::Clone { of: "a".to_owned(), name: "shop_b".to_owned(), number: 2 });
+    let clone = |state: &str| replica("b", &[flag("clone"), text("health", "starting"), text("state", state)]);
+    assert_eq!(counts_from(&more, failed(), vec![]), 0, "the Engine has answered");
+    assert_eq!(counts_from(&more, failed(), vec![clone("created")]), 0);
+    assert_eq!(counts_from(&more, failed(), vec![clone("running")]), 85);
+    assert_eq!(counts_from(&more, silent(), vec![]), 25);
+    let again = order(DockerAction::Restart(restart(0)), Purpose::Do, asked("a"));
+    assert_eq!(counts_from(&again, silent(), vec![replica("a", &[text("state", "exited")])]), 35);
+    assert_eq!(counts_from(&again, silent(), vec![started(replica("a", &[text("health", "starting")]), "T2")]), 85);
+    // The tries of an end keep their distance, unless there is nothing left to end.
+    let end = order(recreate(), Purpose::End, asked("old"));
+    assert_eq!(counts_from(&end, failed(), vec![kept(), new("running", "healthy")]), 85);
+    assert_eq!(counts_from(&end, failed(), vec![replica("old", &[])]), 0);
+}
+
+#[test]
+fn a_kept_one_that_runs_serves_and_is_neither_cloned_nor_replaced() {
+    let kept = || replica("a", &[flag("kept"), text("health", "unhealthy")]);
+    let service = target(3, true, false);
+    assert_eq!(choose(DockerAction::Restart(restart(0)), &seen(vec![kept()]), &service, &[]), Ok(vec!["a".into()]));
+    let healthy = || replica("a", &[flag("kept")]);
+    assert!(choose(scale(2), &seen(vec![healthy()]), &service, &[]).unwrap_err().contains("no healthy replica"));
+    let recreate =
+        DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
+    assert!(choose(recreate, &seen(vec![healthy()]), &service, &[]).unwrap_err().contains("its own name back"));
+}
+
+#[test]
+fn a_number_that_is_taken_or_the_last_there_is_is_passed_over() {
+    let service = target(9, true, false);
+    let strangers = seen(vec![replica("a", &[text("taken", "2 4")])]);
+    assert_eq!(choose(scale(3), &strangers, &service, &[]), Ok(vec!["shop_worker_3".into(), "shop_worker_5".into()]));
+    let last = seen(vec![replica("a", &[("number", Value::Number(f64::from(u32::MAX)))])]);
+    assert_eq!(choose(scale(3), &last, &service, &[]), Ok(vec!["shop_worker_1".into(), "shop_worker_2".into()]));
+    let almost = seen(vec![replica("a", &[("number", Value::Number(f64::from(u32::MAX - 1)))])]);
+    assert_eq!(choose(scale(2), &almost, &service, &[]), Ok(vec![format!("shop_worker_{}", u32::MAX)]));
+}
+
+#[test]
+fn a_clone_that_somebody_renamed_is_theirs_and_said() {
+    let asked = || Identity::Clone { of: "a".to_owned(), name: "shop_worker_2".to_owned(), number: 2 };
+    let theirs = replica("theirs", &[flag("clone"), text("clone_of", "a"), ("number", Value::Number(2.0))]);
+    let verdict = order(scale(2), Purpose::End, asked()).verdict(&seen(vec![replica("a", &[]), theirs]));
+    let Verdict::Landed(words) = verdict else { panic!("{verdict:?}") };
+    assert!(words.contains("shop_theirs, which somebody renamed, is left") && !words.contains("gone"), "{words}");
 }

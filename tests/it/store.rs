@@ -191,7 +191,7 @@ async fn whatever_stands_under_the_name_of_the_pause_file_stops_and_nothing_wait
     assert!(junk.contains("to go on") && !junk.contains('\u{1b}') && !junk.contains('\0'), "{junk:?}");
     std::fs::write(&path, vec![b'x'; 10 << 20]).unwrap();
     assert!(paused().await.unwrap().len() < 600, "a reason is no longer than a line");
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     assert!(paused().await.is_some(), "what may not be read");
 }
 

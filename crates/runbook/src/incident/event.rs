@@ -64,6 +64,10 @@ impl Gate {
 /// What an incident waits for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an incident has one of these at a time, and a box would be in the way of every match"
+)]
 pub enum Waiting {
     /// A time: a cooldown's end.
     Time,

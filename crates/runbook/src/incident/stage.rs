@@ -64,6 +64,10 @@ impl How {
 
 /// Where an incident is.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an incident has one of these at a time, and a box would be in the way of every match"
+)]
 pub enum Stage {
     /// A fresh look is wanted.
     Looking(Aim),

@@ -168,8 +168,8 @@ fn who_may(
     runbooks: Option<&BTreeSet<&str>>,
 ) -> Option<Who> {
     let written = placed.get()?;
-    let mut who = Who::default();
-    who.classes = listed(document, &written.classes).into_iter().map(|entry| *entry.1).collect();
+    let classes = listed(document, &written.classes).into_iter().map(|entry| *entry.1).collect();
+    let mut who = Who { classes, ..Who::default() };
     for (entry, id) in listed(document, &written.targets) {
         if known.targets.demand(document, entry.at(), id) {
             who.targets.push(id.clone());

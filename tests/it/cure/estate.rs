@@ -5,6 +5,7 @@
 //! Why two faults in a test: incidents of different targets run side by side, as they do in a bad night, and a fault that shows only
 //! over a minute of the broker's samples leaves room for another.
 
+mod house;
 mod night;
 
 use std::time::Duration;

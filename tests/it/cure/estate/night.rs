@@ -59,6 +59,12 @@ impl Night {
     /// by itself, and what a person would only wait for is shortened: how long a cure has to hold, and how long a hung container is
     /// waited for. All limits are the shipped ones.
     pub fn home(&self) -> Home {
+        // Where a busy machine misses scrapes, alerts come and go: that is no storm.
+        self.home_with("storm: {incidents: 40, within: 5m}", &[])
+    }
+
+    /// The same with these rules of the house, and with this text in the stead of another wherever that stands in a runbook.
+    pub fn home_with(&self, rules: &str, instead: &[(&str, &str)]) -> Home {
         let home = Home::at(self.estate.port("RUNBOOKD_PORT").unwrap());
         let example = xtask::paths::root().join("config");
         let sockets = [("look", self.proxy.look()), ("inside", self.proxy.inside()), ("act", self.proxy.act())];
@@ -76,14 +82,16 @@ impl Night {
                     assert!(text.contains("\nmode: {default: ask, night: auto}\n"), "{}", entry.path().display());
                     text = text.replace("\nmode: {default: ask, night: auto}\n", "\nmode: auto\n");
                     text = text.replace("hold: 30s", "hold: 2s").replace("stop_timeout: 30s", "stop_timeout: 3s");
+                    for (shipped, ours) in instead {
+                        text = text.replace(shipped, ours);
+                    }
                 }
                 home.write(&format!("{folder}/{}", entry.file_name().to_str().unwrap()), &text);
             }
         }
         let alertmanager = self.estate.url("PORT_ALERTMANAGER").unwrap();
-        // Where a busy machine misses scrapes, alerts come and go: that is no storm.
         let daemon = format!(
-            "listen: 0.0.0.0:PORT\nalertmanager: [{{url: \"{alertmanager}\", receiver: runbookd}}]\nrules: {{storm: {{incidents: 40, within: 5m}}}}\n"
+            "listen: 0.0.0.0:PORT\nalertmanager: [{{url: \"{alertmanager}\", receiver: runbookd}}]\nrules: {{{rules}}}\n"
         );
         home.write("runbookd.yaml", &daemon);
         // The token with which this estate's Alertmanager delivers.

@@ -5,12 +5,31 @@ use serde_json::Value;
 use super::project::{OBEDIENT, Project};
 use crate::support::daemon::binary;
 
+/// A configuration needs one; it never matches here.
+const ANY: &str = r#"
+runbook: any
+summary: Never matched here
+match: ['alertname="Never"']
+target: service/web
+mode: ask
+limits: {cooldown: 10m, rate: [3/1h]}
+look:
+  web: docker.service
+require: web.failing > 0
+remedies:
+  - name: restart
+    steps:
+      - docker.restart: {min_healthy: 0}
+    verify: {until: web.healthy == 1, within: 10s, hold: 1s}
+otherwise: escalate
+"#;
+
 #[test]
 fn what_no_open_incident_knows_is_told_with_what_takes_it_away() {
     let services =
         format!("version: '2.4'\nservices:\n\x20 web: {{image: runbookd-tiny, command: {OBEDIENT}, container_name: the-web}}\n");
     let target = "service/web: {engine: engine/main, project: shop, class: P2, owner: ops@example.invalid}\n";
-    let project = Project::up(&services, &[], target, &[]);
+    let project = Project::up(&services, &[], target, &[("any", ANY)]);
     let label = |what: &str| format!("--label=runbookd.{what}");
     let inc = label("incident=INC-7");
     let of = [label("clone-of=x"), label("replaces=x")];

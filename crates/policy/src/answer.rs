@@ -39,6 +39,12 @@ pub fn may_agree(current: &Configuration, incident: &Incident, ask: &Ask, by: &s
     if let Err(why) = current.still_has(runbook, &incident.target, &ask.order) {
         return no(Sort::Configuration, format!("{why}, so nobody can agree to it any more"));
     }
+    if let Some(runs) = ask.order.runs(current.inventory.get(&ask.order.target))
+        && !ask.shown.values().all(|line| line.ends_with(&runs))
+    {
+        let why = format!("what {} runs on {} is no longer what was shown", ask.order.action, ask.order.target);
+        return no(Sort::Configuration, format!("{why}, so nobody can agree to it any more"));
+    }
     let approval = &current.approval;
     let Some(may) = approval.may_agree(&current.inventory, &About::order(runbook, &incident.target, &ask.order)) else {
         return Ok(());

@@ -236,14 +236,19 @@ impl Order {
     /// The same as [`Order::describe`], and of a command each of its words: its name alone says little to whoever agrees.
     pub fn describe_on(&self, findings: &Findings, target: Option<&Target>) -> BTreeMap<Identity, String> {
         let mut said = self.describe(findings);
-        if let Action::Docker(DockerAction::Exec(exec)) = &self.action
-            && let Some(Target { place: Place::Service { scope, .. }, .. }) = target
-            && let Some(words) = scope.commands.get(&exec.run)
-        {
-            let vector = inert(&format!("{words:?}"), 400);
-            said.values_mut().for_each(|line| line.push_str(&format!("; runs there {vector}")));
+        if let Some(runs) = self.runs(target) {
+            said.values_mut().for_each(|line| line.push_str(&runs));
         }
         said
+    }
+
+    /// What a command is on this target, as it ends each line that a person is shown: the order itself has only its name, and what
+    /// the inventory has under that may change between a question and its answer.
+    pub fn runs(&self, target: Option<&Target>) -> Option<String> {
+        let Action::Docker(DockerAction::Exec(exec)) = &self.action else { return None };
+        let Some(Target { place: Place::Service { scope, .. }, .. }) = target else { return None };
+        let words = scope.commands.get(&exec.run)?;
+        Some(format!("; runs there {}", inert(&format!("{words:?}"), 400)))
     }
 
     /// What a person is shown before they agree: one line per identity, from what was seen.

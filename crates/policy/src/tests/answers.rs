@@ -104,3 +104,36 @@ fn the_reasons_are_told_apart() {
     scene.current = configuration(super::runbook(Mode::Ask));
     assert_eq!(sort(&scene, "dba", Proof::Unproved), None);
 }
+
+#[test]
+fn a_command_that_is_another_by_now_is_not_what_was_shown() {
+    let web: TargetId = "service/web".parse().unwrap();
+    let target = |argv: &str| {
+        let commands = BTreeMap::from([("flush".to_owned(), vec!["flush".to_owned(), argv.to_owned()])]);
+        let place = Place::Service {
+            engine: "engine/main".parse().unwrap(),
+            project: "shop".to_owned(),
+            service: "web".to_owned(),
+            scope: Scope { commands, ..Scope::default() },
+        };
+        let traits =
+            Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: "team".to_owned() };
+        Target { id: web.clone(), traits, place, known_as: vec![] }
+    };
+    let mut scene = Scene::new(Mode::Ask);
+    let (mut ask, _) = asks(&scene);
+    let exec = runbook::action::Exec { run: "flush".to_owned(), within: Span::secs(10) };
+    ask.order.action = Action::Docker(DockerAction::Exec(exec));
+    ask.order.target = web.clone();
+    let step = &mut scene.current.runbooks.get_mut("cure").unwrap().remedies[0].steps[0];
+    (step.action, step.target) = (ask.order.action.clone(), Some(web.clone()));
+    scene.current.inventory = Inventory::new([target("--cache")]);
+    let shown = ask.order.describe_on(&scene.findings, scene.current.inventory.get(&web));
+    ask.shown = Ask::show(shown);
+    let may = |scene: &Scene, ask: &Ask| may_agree(&scene.current, &scene.incident, ask, "dba", Proof::Unproved);
+    assert_eq!(may(&scene, &ask), Ok(()));
+    scene.current.inventory = Inventory::new([target("--all")]);
+    let no = may(&scene, &ask).unwrap_err();
+    assert_eq!(no.sort, Sort::Configuration);
+    assert!(no.why.contains("no longer what was shown"), "{}", no.why);
+}

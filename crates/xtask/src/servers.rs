@@ -7,6 +7,7 @@
 
 mod alertmanager;
 mod docker_proxy;
+mod port;
 mod postgres;
 mod process;
 mod prometheus;
@@ -17,13 +18,14 @@ mod scratch;
 pub(crate) use alertmanager::metric_in;
 pub use alertmanager::{Alertmanager, AlertmanagerSettings};
 pub use docker_proxy::DockerProxy;
+pub use port::{free_port, is_free};
 pub use postgres::{Postgres, PostgresSettings};
 pub(crate) use process::children;
 pub use process::{Process, Program};
 pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
-pub use scratch::{Scratch, free_port};
+pub use scratch::Scratch;
 
 use anyhow::Result;
 

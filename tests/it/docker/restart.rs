@@ -203,7 +203,7 @@ otherwise: escalate
 
 #[test]
 fn what_must_not_be_touched_or_cloned_is_refused_with_its_reason() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = xtask::servers::free_port().unwrap();
     let services = format!(
         "version: '2.4'\nservices:\n\
          \x20 port: {{image: runbookd-tiny, ports: ['127.0.0.1:{port}:80']}}\n\

@@ -55,7 +55,7 @@ pub struct Home {
 impl Home {
     /// A home with these files of configuration, by their path within the folder. `PORT` stands for the daemon's own port.
     pub fn new(files: &[(&str, String)]) -> Self {
-        let home = Self::at(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+        let home = Self::at(xtask::servers::free_port().unwrap());
         for (name, text) in files {
             home.write(name, text);
         }

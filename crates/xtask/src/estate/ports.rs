@@ -4,7 +4,6 @@
 //! the default name takes the defaults that stand there, where they are free; every other one takes what is free.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -32,7 +31,7 @@ impl Ports {
     /// # Errors
     /// As [`Ports::remembered`].
     pub(super) fn that_are_free(name: &str, directory: &Path) -> Result<Ports> {
-        Ports::choose(name, directory, is_free)
+        Ports::choose(name, directory, servers::is_free)
     }
 
     fn choose(name: &str, directory: &Path, keep: impl Fn(u16) -> bool) -> Result<Ports> {
@@ -53,7 +52,7 @@ impl Ports {
         for (variable, usual) in wanted {
             let port = match known.get(&variable) {
                 Some(port) if keep(*port) => *port,
-                _ if name == super::DEFAULT && is_free(usual) => usual,
+                _ if name == super::DEFAULT && servers::is_free(usual) => usual,
                 _ => servers::free_port()?,
             };
             by_variable.insert(variable, port);
@@ -92,12 +91,10 @@ pub fn variables(text: &str) -> BTreeMap<String, u16> {
         .collect()
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(("0.0.0.0", port)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
     use crate::servers::Scratch;
 

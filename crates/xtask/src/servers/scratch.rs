@@ -1,10 +1,9 @@
-//! Directories and ports that belong to one server of one test.
+//! Directories that belong to one server of one test.
 //!
 //! Why not a plain temporary directory: a killed test cannot clean up, so the name of its directory carries its
 //! process id, and whoever comes next removes what belongs to processes that are no more. Deliberately outside the
 //! target directory: a server that runs as another user must be able to reach it.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,8 +28,7 @@ impl Scratch {
     pub fn new(name: &str) -> Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         static SWEEP: Once = Once::new();
-        let user = rustix::process::geteuid().as_raw();
-        let above = paths::make(std::env::temp_dir().join(format!("runbookd-{user}")))?;
+        let above = above()?;
         SWEEP.call_once(|| sweep(&above));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = above.join(format!("{}-{count}-{name}", std::process::id()));
@@ -85,6 +83,12 @@ impl Drop for Scratch {
     }
 }
 
+/// What all of them lie in: a folder for each user of this machine.
+pub(super) fn above() -> Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    paths::make(std::env::temp_dir().join(format!("runbookd-{user}")))
+}
+
 /// Removes what belongs to processes that are no more.
 fn sweep(above: &Path) {
     let Ok(entries) = std::fs::read_dir(above) else {
@@ -97,15 +101,6 @@ fn sweep(above: &Path) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// A port of the loopback address that nothing listens on at this moment.
-///
-/// # Errors
-/// When the machine has none left.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 #[cfg(test)]

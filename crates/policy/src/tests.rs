@@ -24,6 +24,7 @@ use crate::{Attempted, Case, Decision, History, Pause, Ruling, decide, route};
 
 mod answers;
 mod house;
+mod nights;
 mod refused;
 mod schedules;
 

@@ -340,8 +340,24 @@ pub struct Target {
 
 /// All targets.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Listed")]
 pub struct Inventory {
     targets: BTreeMap<TargetId, Target>,
+    /// What needs a target directly. It follows from the targets, and every decision asks for it.
+    #[serde(skip)]
+    needed_by: BTreeMap<TargetId, BTreeSet<TargetId>>,
+}
+
+/// An inventory as it is stored.
+#[derive(Deserialize)]
+struct Listed {
+    targets: BTreeMap<TargetId, Target>,
+}
+
+impl From<Listed> for Inventory {
+    fn from(listed: Listed) -> Self {
+        Self::new(listed.targets.into_values())
+    }
 }
 
 /// How a runbook names its target.
@@ -361,7 +377,14 @@ pub enum TargetSelector {
 impl Inventory {
     /// An inventory of these targets; a later one of the same name replaces an earlier one (`check` refuses that before).
     pub fn new(targets: impl IntoIterator<Item = Target>) -> Self {
-        Self { targets: targets.into_iter().map(|target| (target.id.clone(), target)).collect() }
+        let targets: BTreeMap<_, _> = targets.into_iter().map(|target| (target.id.clone(), target)).collect();
+        let mut needed_by: BTreeMap<TargetId, BTreeSet<TargetId>> = BTreeMap::new();
+        for target in targets.values() {
+            for needed in &target.traits.depends_on {
+                needed_by.entry(needed.clone()).or_default().insert(target.id.clone());
+            }
+        }
+        Self { targets, needed_by }
     }
 
     /// The target of this name.
@@ -393,9 +416,9 @@ impl Inventory {
         let mut found = BTreeSet::new();
         let mut to_see = vec![id];
         while let Some(next) = to_see.pop() {
-            for target in self.iter().filter(|target| target.traits.depends_on.contains(next)) {
-                if target.id != *id && found.insert(target.id.clone()) {
-                    to_see.push(&target.id);
+            for leaning in self.needed_by.get(next).into_iter().flatten() {
+                if leaning != id && found.insert(leaning.clone()) {
+                    to_see.push(leaning);
                 }
             }
         }

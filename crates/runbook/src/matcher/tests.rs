@@ -172,4 +172,13 @@ proptest! {
         let reading = Matcher::read(&matcher.to_string()).unwrap();
         prop_assert_eq!(reading, Reading { matchers: vec![matcher], warning: None });
     }
+
+    #[test]
+    fn names_with_bars_between_mean_what_their_automaton_means(pattern in "[ab|_:/ -]{0,8}", value in "[ab|_:/ -]{0,4}") {
+        let automaton = compile(&pattern, Anchoring::Whole).unwrap();
+        let any_of_it = pattern.split('|').next_back().unwrap_or_default();
+        for found in [value.as_str(), any_of_it] {
+            prop_assert_eq!(Pattern::read(&pattern).unwrap().is_match(found), automaton.is_match(found));
+        }
+    }
 }

@@ -120,7 +120,8 @@ fn container(service: &str, number: u32) -> String {
     format!("{PROJECT}_{service}_{number}")
 }
 
-/// What a call is for, in a word; every look is a `look`.
+/// What a call is for, in a word. What `doctor` asks each acting front at the daemon's start, which a busy machine may get to late, is
+/// no look at a container.
 fn word(call: &Call) -> &'static str {
     let path = call.path.split('?').next().unwrap_or_default();
     let inside = path.starts_with("/exec/");
@@ -133,7 +134,8 @@ fn word(call: &Call) -> &'static str {
         ("POST", "create") => "create",
         ("POST", "connect") => "connect",
         ("DELETE", _) => "remove",
-        _ => "look",
+        ("GET", "json") if path.starts_with("/containers/") => "look",
+        _ => "question",
     }
 }
 

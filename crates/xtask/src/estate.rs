@@ -225,14 +225,16 @@ impl Estate {
         Ok(text.into_owned())
     }
 
-    /// The alerts that Prometheus has now, pending and firing.
+    /// The alerts about the estate that Prometheus has now, pending and firing. Those about runbookd itself, the heartbeat among
+    /// them, are left out: whether a runbookd is there is not the estate's trouble.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn alerts(&self) -> Result<Vec<Value>> {
         let url = format!("{}/api/v1/alerts", self.url("PORT_PROMETHEUS")?);
         let answer = Request::get(&url).send()?.ok()?.json()?;
-        Ok(answer["data"]["alerts"].as_array().cloned().unwrap_or_default())
+        let all = answer["data"]["alerts"].as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().filter(|alert| alert["labels"].get("runbookd").is_none()).collect())
     }
 
     /// A page of metrics or the like behind one of its ports.

@@ -1,11 +1,13 @@
 //! `cargo xtask test`: everything that must pass before a change lands, in one command.
 //!
-//! Packages, an Engine and the estate's images are seen to while the code is checked and built; then the test runner
-//! runs everything. Its summary is the last thing printed, so that whoever reads the end of a log reads the result.
-//! Deliberately no retries: a test that fails now and then is a failing test.
+//! Packages, an Engine and the estate's images are seen to while the code is built; then the test runner runs everything, and lints
+//! and documentation are checked beside it at the lowest priority, in the time that tests spend waiting. Its summary is the last
+//! thing printed, so that whoever reads the end of a log reads the result. Deliberately no retries: a test that fails now and then
+//! is a failing test.
 
 mod times;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread::JoinHandle;
 
@@ -19,17 +21,17 @@ use crate::{command, engine, estate, licences, packages, paths, progress};
 /// # Errors
 /// When something that the tests need cannot be had, or a check before the tests fails.
 pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
-    let needs = if unit { None } else { Some(prepare(filters.is_empty())) };
-    let checked = check(filters.is_empty());
+    let all = filters.is_empty();
+    let needs = if unit { None } else { Some(prepare(all)) };
+    let quick = if all { checks(QUICK) } else { Ok(()) };
     // The tests are built even when a check failed, so that one run tells all; the build is of use the next time.
     let built = progress::step("building the tests", || build(unit));
     if let Some(needs) = needs {
         let ready = needs.join().ok().context("the thread that prepares servers and images died")?;
         ready.context("what the tests need is not there")?;
     }
-    checked?;
-    built?;
-    tests(filters, unit)
+    quick?;
+    tests(filters, unit, &built?)
 }
 
 /// Servers, Engine and images, beside the build; and the estate where all tests are run, so that none of them is blamed for the
@@ -47,26 +49,32 @@ fn prepare(all: bool) -> JoinHandle<Result<()>> {
     })
 }
 
-/// Style, lints, documentation and licences; all are run, and all failures told.
-fn check(all: bool) -> Result<()> {
-    if !all {
-        return Ok(());
-    }
-    let mut failed = Vec::new();
-    let mut part = |name: &str, work: &dyn Fn() -> Result<()>| {
-        if let Err(error) = progress::step(name, work) {
-            progress::say(format_args!("{error:#}"));
-            failed.push(name.to_owned());
-        }
-    };
-    part("cargo fmt --check", &|| told(cargo(&["fmt", "--all", "--check"])));
-    part("licences", &|| licences::check().map(|_| ()));
-    part("cargo clippy", &|| told(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
-    part("cargo doc", &|| {
-        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+/// A check of the code itself: its name, and how it is made.
+type Check = (&'static str, fn() -> Result<()>);
+
+/// What takes seconds.
+const QUICK: &[Check] =
+    &[("cargo fmt --check", || told(cargo(&["fmt", "--all", "--check"]))), ("licences", || licences::check().map(|_| ()))];
+
+/// What takes minutes.
+const SLOW: &[Check] = &[
+    ("cargo clippy", || told(patient(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))),
+    ("cargo doc", || {
+        let mut doc = patient(&["doc", "--workspace", "--no-deps", "--quiet"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         told(doc)
-    });
+    }),
+];
+
+/// All are made, and all failures told.
+fn checks(checks: &[Check]) -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        if let Err(error) = progress::step(name, check) {
+            progress::say(format_args!("{error:#}"));
+            failed.push(*name);
+        }
+    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -74,48 +82,98 @@ fn check(all: bool) -> Result<()> {
 }
 
 /// Says to the tests of the whole daemon that both of its programs are built.
-const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
+pub(crate) const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
 
-/// The tests, and the programs that they run: the daemon as it is shipped, and the one with rehearsals in it.
-fn build(unit: bool) -> Result<()> {
-    if unit {
-        return told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit));
-    }
-    told(cargo(&["build", "--workspace", "--all-targets", "--quiet", "--locked"]))?;
-    // Workspace-wide too, so that what it shares with the build before is not compiled a second time with other features.
-    let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal"];
-    told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))
+/// What was built, for the runner: it asks cargo nothing more, so that the checks beside it may have cargo's lock.
+struct Built {
+    metadata: PathBuf,
+    binaries: PathBuf,
 }
 
-fn tests(filters: &[&str], unit: bool) -> Result<ExitCode> {
-    if !has_nextest() {
-        progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
-        let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters).env(BUILT, "1"))?;
-        return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+/// The tests, and the programs that they run: the daemon as it is shipped, and the one with rehearsals in it. Nothing is answered
+/// where the runner is cargo itself.
+fn build(unit: bool) -> Result<Option<Built>> {
+    if !unit {
+        told(cargo(&["build", "--workspace", "--all-targets", "--quiet", "--locked"]))?;
+        // Workspace-wide too, so that what it shares with the build before is not compiled a second time with other features.
+        let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal"];
+        told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))?;
     }
-    let mut runner = with_scope(cargo(&["nextest", "run", "--cargo-quiet", "--locked"]), unit);
-    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
-    let report = paths::target().join("nextest/default/junit.xml");
-    let _ = std::fs::remove_file(&report);
-    let (well, summary) = command::shown_until(&mut runner, "     Summary [")?;
-    if filters.is_empty()
-        && let Err(error) = take_down()
-    {
+    if !has_nextest() {
+        told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit))?;
+        return Ok(None);
+    }
+    let built = Built { metadata: paths::cache()?.join("metadata.json"), binaries: paths::cache()?.join("binaries.json") };
+    let list = ["nextest", "list", "--list-type", "binaries-only", "--message-format", "json", "--cargo-quiet", "--locked"];
+    for (file, command) in [
+        (&built.metadata, &mut cargo(&["metadata", "--format-version", "1", "--locked"])),
+        (&built.binaries, &mut with_scope(cargo(&list), unit)),
+    ] {
+        let text = command::output(command)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(Some(built))
+}
+
+fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode> {
+    let all = filters.is_empty();
+    let beside = all.then(|| std::thread::spawn(|| checks(SLOW)));
+    let (well, summary) = match built {
+        Some(built) => {
+            let mut runner = cargo(&["nextest", "run"]);
+            runner.arg("--cargo-metadata").arg(&built.metadata).arg("--binaries-metadata").arg(&built.binaries);
+            runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
+            let _ = std::fs::remove_file(report());
+            command::shown_until(&mut runner, "     Summary [")?
+        }
+        None => {
+            progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
+            let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters).env(BUILT, "1"))?;
+            (well, String::new())
+        }
+    };
+    if all && let Err(error) = take_down() {
         progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
-    let slow = times::unlisted(&report);
-    // The runner's own summary comes last, whatever is said about times. A machine that is busy with other things makes tests slow,
-    // so slowness is shown and fails nothing.
-    match slow {
-        Ok(slow) if slow.is_empty() => {}
-        Ok(slow) => {
-            progress::show(format_args!("longer than {:.0} s, and not listed in {}:", times::LIMIT, times::LIST));
-            slow.iter().for_each(|line| progress::show(format_args!("    {line}")));
+    let clean = match beside.map(std::thread::JoinHandle::join) {
+        None | Some(Ok(Ok(()))) => true,
+        Some(Ok(Err(error))) => {
+            progress::say(format_args!("{error:#}; what was said is above"));
+            false
         }
-        Err(error) => progress::show(format_args!("the tests' times are not known: {error:#}")),
-    }
+        Some(Err(_)) => bail!("the thread that checks the code died"),
+    };
+    let quick = built.is_none() || tell_slow(all);
+    // The runner's own summary comes last, whatever is said before.
     progress::show(summary.trim_end());
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well && clean && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the runner leaves each test's time.
+fn report() -> PathBuf {
+    paths::target().join("nextest/default/junit.xml")
+}
+
+/// Whether every test that took long is known to; told, where one is not. A run of some tests, which somebody waits for beside other
+/// work, is not judged by it.
+fn tell_slow(judged: bool) -> bool {
+    match times::unlisted(&report()) {
+        Ok(slow) if slow.is_empty() => true,
+        Ok(slow) => {
+            progress::show(format_args!(
+                "longer than {:.0} s, and not listed in {} with the reason, which {}:",
+                times::LIMIT,
+                times::LIST,
+                if judged { "fails the run" } else { "would fail a whole run" }
+            ));
+            slow.iter().for_each(|line| progress::show(format_args!("    {line}")));
+            !judged
+        }
+        Err(error) => {
+            progress::show(format_args!("the tests' times are not known: {error:#}"));
+            !judged
+        }
+    }
 }
 
 /// The estate that tests brought up goes, and the Engine too if it was started for this.
@@ -142,6 +200,14 @@ fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(paths::root()).args(arguments);
+    command
+}
+
+/// The same, in the time that nobody else wants.
+fn patient(arguments: &[&str]) -> Command {
+    let cargo = cargo(arguments);
+    let mut command = Command::new("nice");
+    command.current_dir(paths::root()).args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
     command
 }
 

@@ -7,6 +7,7 @@
 
 mod house;
 mod night;
+mod people;
 
 use std::time::Duration;
 

@@ -39,10 +39,20 @@ impl Drop for People {
 }
 
 impl People {
+    /// One that this machine reaches.
     pub async fn start() -> Self {
+        Self::listening("127.0.0.1").await
+    }
+
+    /// One that containers reach too, by the name that they have for this machine.
+    pub async fn start_for_containers() -> Self {
+        Self::listening("0.0.0.0").await
+    }
+
+    async fn listening(on: &str) -> Self {
         let pages: Arc<Mutex<Vec<Page>>> = Arc::default();
         let routes = axum::Router::new().route("/", axum::routing::post(take)).with_state(pages.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind((on, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { address, pages, task }
@@ -50,6 +60,10 @@ impl People {
 
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Everything that came, in order.

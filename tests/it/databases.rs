@@ -191,7 +191,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
         _ => (self::sessions(), "sessions.total >= 0"),
     };
     let always = || Condition::parse(always).unwrap();
-    let step = Step { action, target: None, until: None, at_most_for: None, only_while: None };
+    let step = Step { action, target: None, until: None, at_most_for: None, only_while: None, silence: vec![] };
     let verify = Verify { until: always(), within: Span::secs(60), hold: Span::secs(0) };
     let book = Runbook {
         name: "book".into(),

@@ -23,6 +23,7 @@ mod looks;
 mod paging;
 mod reconcile;
 mod rules;
+mod silence;
 mod slack;
 mod store;
 mod support;

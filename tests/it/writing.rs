@@ -15,7 +15,8 @@ fn its_examples_are_found_without_fault() {
     let [inventory] = rest.as_slice() else { panic!("one inventory, and runbooks: {rest:?}") };
     assert!(runbooks.len() >= 4, "{runbooks:?}");
     let home = Home::new(&[]);
-    home.write("runbookd.yaml", "listen: 127.0.0.1:PORT\n");
+    let told = "alertmanager: [{url: \"http://127.0.0.1:9093\", receiver: runbookd}]";
+    home.write("runbookd.yaml", &format!("listen: 127.0.0.1:PORT\n{told}\n"));
     home.write("targets.yaml", inventory);
     for (number, runbook) in runbooks.iter().enumerate() {
         home.write(&format!("runbooks/{number}.yaml"), runbook);

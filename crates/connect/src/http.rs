@@ -62,6 +62,13 @@ pub struct Client {
     built: Arc<OnceLock<Result<Built, String>>>,
 }
 
+/// What is asked for.
+enum Asked {
+    Get,
+    Post(String),
+    Delete,
+}
+
 struct Built {
     client: reqwest::Client,
     /// Why HTTPS cannot work here, if it cannot.
@@ -87,14 +94,14 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn get_url(&self, url: reqwest::Url, proof: Proof<'_>, most_bytes: usize, within: Duration) -> Result<Answer> {
-        self.exchange(url, None, proof, most_bytes, within).await
+        self.exchange(Asked::Get, url, proof, most_bytes, within).await
     }
 
-    /// One exchange: GET without a body, POST with one.
+    /// One exchange.
     async fn exchange(
         &self,
+        asked: Asked,
         url: reqwest::Url,
-        body: Option<String>,
         proof: Proof<'_>,
         most_bytes: usize,
         within: Duration,
@@ -103,9 +110,10 @@ impl Client {
         if let (Some(why), "https") = (&built.without_https, url.scheme()) {
             return Err(anyhow!(why.clone()));
         }
-        let request = match body {
-            None => built.client.get(url),
-            Some(body) => built.client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
+        let request = match asked {
+            Asked::Get => built.client.get(url),
+            Asked::Delete => built.client.delete(url),
+            Asked::Post(body) => built.client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
         };
         let request = request.timeout(within);
         let request = match proof {
@@ -156,7 +164,15 @@ impl Telling {
         most_bytes: usize,
         within: Duration,
     ) -> Result<Answer> {
-        self.0.exchange(url, Some(body.to_string()), proof, most_bytes, within).await
+        self.0.exchange(Asked::Post(body.to_string()), url, proof, most_bytes, within).await
+    }
+
+    /// DELETEs, once: takes back what was told.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, url: reqwest::Url, proof: Proof<'_>, most_bytes: usize, within: Duration) -> Result<Answer> {
+        self.0.exchange(Asked::Delete, url, proof, most_bytes, within).await
     }
 
     /// GETs, once: where being asked is all that is to be told.
@@ -164,7 +180,7 @@ impl Telling {
     /// # Errors
     /// As [`Client::get`].
     pub async fn get(&self, url: reqwest::Url, most_bytes: usize, within: Duration) -> Result<Answer> {
-        self.0.exchange(url, None, Proof::None, most_bytes, within).await
+        self.0.exchange(Asked::Get, url, Proof::None, most_bytes, within).await
     }
 }
 

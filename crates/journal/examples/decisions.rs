@@ -157,7 +157,7 @@ fn book(number: usize) -> Result<Runbook> {
         never: vec!["user:payroll".to_owned()],
     };
     let action = Action::Postgres(PostgresAction::TerminateIdle(terminate));
-    let step = Step { action, target: None, until: None, at_most_for: None, only_while: None };
+    let step = Step { action, target: None, until: None, at_most_for: None, only_while: None, silence: vec![] };
     let condition = |text: &str| text.parse().map_err(|error| anyhow::anyhow!("{text}: {error:?}"));
     let verify = Verify { until: condition("sessions.used_ratio < 0.7")?, within: Span::secs(60), hold: Span::secs(15) };
     let matchers = [format!("alertname=~\"Full{number}|Crowded{number}\""), "severity!=\"none\"".to_owned()];

@@ -36,7 +36,14 @@ fn target() -> TargetId {
 
 fn runbook(mode: Mode) -> Runbook {
     let action = RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() };
-    let step = Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None, only_while: None };
+    let step = Step {
+        action: Action::Rehearsal(action),
+        target: None,
+        until: None,
+        at_most_for: None,
+        only_while: None,
+        silence: vec![],
+    };
     let verify = Verify { until: "!ledger.broken".parse().unwrap(), within: Span::secs(60), hold: Span::secs(5) };
     Runbook {
         name: "cure".to_owned(),

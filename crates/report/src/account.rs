@@ -86,6 +86,7 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
                     count: order.selection.count(),
                     touched: touched.collect(),
                     started: step.at,
+                    quieted: None,
                     reply: None,
                     became: None,
                     settled: None,
@@ -93,6 +94,11 @@ fn acts(incident: &Incident, steps: &[Step<'_>]) -> Vec<Act> {
                     settled_at: None,
                     in_force: incident.applied.contains(&acts.len()) && order.purpose == Purpose::Do,
                 });
+            }
+            Event::Quieted { alerts } => {
+                if let Some(act) = acts.last_mut() {
+                    act.quieted = Some(inert(&words::quieted(alerts, step.at).plain(), SENTENCE));
+                }
             }
             Event::ActionReplied { reply } => {
                 if let Some(act) = acts.last_mut() {

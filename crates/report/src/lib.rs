@@ -37,4 +37,4 @@ pub use pace::Pace;
 pub use prose::Prose;
 pub use report::{Act, Compared, Evidence, JoinedAlert, Note, Proof, Question, Refused, Report, Times, Touched, final_report};
 pub use story::{ThreadEntry, story};
-pub use words::Manner;
+pub use words::{Manner, quieted};

@@ -90,6 +90,9 @@ pub struct Act {
     pub touched: Vec<Touched>,
     /// When it was committed.
     pub started: Stamp,
+    /// What it raises by itself, and whether that was silenced, in a sentence; nothing where its step declares nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quieted: Option<String>,
     /// What the call replied. Never the proof.
     pub reply: Option<String>,
     /// What became of it by the look afterwards, in a few words; nothing while it is in doubt.

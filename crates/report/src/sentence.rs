@@ -129,6 +129,7 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             let until = format!(". Deadline {}.", words::moment(*deadline, step.at));
             (Voice::Follow, line.join(words::order(order)).say(": ").join(names(named.collect())).say(until))
         }
+        Event::Quieted { alerts } => (Voice::Follow, words::quieted(alerts, step.at)),
         Event::ActionReplied { reply } => match reply {
             Reply::Done(words) => {
                 (Voice::Detail, Prose::of("The call says that it is done, which is no proof: ").code(words).stop())

@@ -105,6 +105,7 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeM
             | Event::Answered { .. }
             | Event::Reminded { .. }
             | Event::AnswerRefused { .. }
+            | Event::Quieted { .. }
             | Event::Looked { .. } => &[][..],
             _ => continue,
         };
@@ -116,7 +117,9 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeM
         }
         text.push_str(&format!("\n{}  {}\n", second(step.at), line.plain()));
         text.push_str(&guards(gates));
-        decisions += usize::from(!matches!(step.event, Event::Opened(_) | Event::Looked { .. } | Event::Reminded { .. }));
+        let told_only =
+            matches!(step.event, Event::Opened(_) | Event::Looked { .. } | Event::Reminded { .. } | Event::Quieted { .. });
+        decisions += usize::from(!told_only);
     }
     if decisions == 0 {
         text.push_str("\nNothing has been decided yet.\n");

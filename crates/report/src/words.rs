@@ -6,6 +6,7 @@ use std::time::Duration;
 use runbook::identity::{Identity, Selection};
 use runbook::incident::{Aim, Ask, How, Incident, IncidentId};
 use runbook::order::{Order, Purpose, Verdict};
+use runbook::silence::{Became, Quieted};
 use runbook::time::Stamp;
 
 use crate::prose::Prose;
@@ -128,6 +129,21 @@ pub(crate) fn order(order: &Order) -> Prose {
         Some(details) => what.say(" (").say(details).say(")"),
         None => what,
     }
+}
+
+/// What was silenced because a step raises it by itself, and what was not.
+pub fn quieted(alerts: &[Quieted], near: Stamp) -> Prose {
+    let mut line = Prose::of("What the step raises by itself: ");
+    for (index, one) in alerts.iter().enumerate() {
+        line = line.say(if index > 0 { "; " } else { "" }).code(&one.alert);
+        line = match &one.became {
+            Became::Silenced(silence) => {
+                line.say(format!(" is silenced until {} at the latest (", moment(silence.ends, near))).code(&silence.id).say(")")
+            }
+            Became::Not { why } => line.say(" is not silenced: ").say(why),
+        };
+    }
+    line.stop()
 }
 
 /// The verb of an order's purpose, as its call begins.

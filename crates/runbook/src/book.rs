@@ -14,6 +14,7 @@ use crate::matcher::Matchers;
 use crate::order::Order;
 use crate::probe::Probe;
 use crate::rules::Rules;
+use crate::silence::SideEffect;
 use crate::target::{Inventory, TargetId, TargetSelector};
 use crate::time::Span;
 
@@ -106,6 +107,9 @@ pub struct Step {
     /// Permitted only while this is seen to hold, in two looks one after the other.
     #[serde(default)]
     pub only_while: Option<Condition>,
+    /// Alerts that it raises by itself, about which Alertmanager is asked to keep quiet until its deadline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silence: Vec<SideEffect>,
 }
 
 /// What proves that a remedy helped.

@@ -16,6 +16,7 @@ pub mod matcher;
 pub mod order;
 pub mod probe;
 pub mod rules;
+pub mod silence;
 pub mod target;
 pub mod text;
 pub mod time;

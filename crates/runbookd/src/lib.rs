@@ -19,6 +19,7 @@ pub mod random;
 pub mod reconcile;
 pub mod routing;
 pub mod serve;
+pub mod silencing;
 pub mod teller;
 pub mod token;
 pub mod watchdog;

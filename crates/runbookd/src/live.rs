@@ -4,18 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect::http::Telling;
 use policy::Committed;
 use runbook::finding::Finding;
 use runbook::incident::Reply;
 use runbook::order::Order;
 use runbook::probe::Probe;
+use runbook::silence::{Quieted, Silence};
 use runbook::target::{Inventory, Target};
 use runbook::time::Stamp;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::daemon::Current;
-use crate::world::{Piece, Point, World};
+use crate::silencing;
+use crate::world::{Piece, Point, Wish, World};
 
 /// One look, one deadline.
 pub const LOOK_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,12 +29,13 @@ const CAPTURE_DEADLINE: Duration = Duration::from_secs(3);
 pub struct Live {
     clock: Arc<Clock>,
     current: watch::Receiver<Arc<Current>>,
+    telling: Telling,
 }
 
 impl Live {
     /// The world as the configuration in force sees it.
-    pub fn new(clock: Arc<Clock>, current: watch::Receiver<Arc<Current>>) -> Self {
-        Self { clock, current }
+    pub fn new(clock: Arc<Clock>, current: watch::Receiver<Arc<Current>>, telling: Telling) -> Self {
+        Self { clock, current, telling }
     }
 
     fn current(&self) -> Arc<Current> {
@@ -64,6 +68,14 @@ impl World for Live {
     async fn capture(&self, inventory: &Inventory, order: &Order) -> Vec<Piece> {
         let current = self.current();
         probe::capture(current.connections.looking(), inventory, order, CAPTURE_DEADLINE).await
+    }
+
+    async fn silence(&self, wish: &Wish) -> Vec<Quieted> {
+        silencing::silence(&self.current(), &self.telling, &self.clock, wish).await
+    }
+
+    async fn unsilence(&self, silences: &[Silence]) {
+        silencing::end(&self.current(), &self.telling, silences).await;
     }
 
     async fn act(&self, inventory: &Inventory, committed: Committed) -> Reply {

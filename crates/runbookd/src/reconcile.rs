@@ -15,9 +15,9 @@ use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::incident::{Event, Incident, IncidentId, Trigger};
 use tokio::time::Instant;
 
-pub(crate) use ask::proof;
 pub use ask::{Neighbour, neighbour};
-pub use plan::{Known, Plan, Said, Stop, plan};
+pub(crate) use ask::{lacks, proof};
+pub use plan::{Known, Plan, Said, Stop, UP_FOR, plan};
 
 use crate::daemon::Daemon;
 use crate::routing;
@@ -122,13 +122,21 @@ fn tell_reachable(daemon: &Daemon, memory: &mut Memory, said: &Said) {
     }
 }
 
-/// A person silenced an alert of an open incident.
+/// An alert of an open incident is silenced: a person's word, unless it was silenced by ourselves for what a step raises.
 async fn stopped(daemon: &Daemon, stop: &Stop) -> anyhow::Result<()> {
     let Some(incident) = load(daemon, stop.incident).await else { return Ok(()) };
     if incident.stopped.is_some() || incident.is_closed() {
         return Ok(());
     }
-    let who = ask::silence(&daemon.current(), &stop.url, &stop.silence).await;
+    let current = daemon.current();
+    let mut persons = None;
+    for silence in &stop.silences {
+        if let ask::Maker::Person(who) = ask::silence(&current, &stop.url, silence).await {
+            persons = Some(who);
+            break;
+        }
+    }
+    let Some(who) = persons else { return Ok(()) };
     let name = incident.alerts.get(&stop.fingerprint).map_or("its alert", |alert| alert.name.as_str());
     let why = format!("{} is silenced in Alertmanager{who}", runbook::text::inert(name, 100));
     match daemon.journal.append_from_outside(stop.incident, daemon.clock.now(), &Event::Stopped { why: why.clone() }).await {

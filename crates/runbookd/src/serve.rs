@@ -108,7 +108,7 @@ fn start(daemon: &Arc<Daemon>, server: Server) -> JoinSet<&'static str> {
             })
         }};
     }
-    let live = Arc::new(Live::new(daemon.clock.clone(), daemon.follow()));
+    let live = Arc::new(Live::new(daemon.clock.clone(), daemon.follow(), daemon.telling.clone()));
     let engine = Engine::new(daemon.journal.clone(), live, daemon.follow_configuration(), daemon.metrics.clone());
     let stop = daemon.stop.clone();
     part!("http", server.run());

@@ -9,12 +9,27 @@ use runbook::finding::Finding;
 use runbook::incident::Reply;
 use runbook::order::Order;
 use runbook::probe::Probe;
+use runbook::silence::{Became, Exact, Quieted, Silence};
 use runbook::target::Inventory;
 use runbook::target::Target;
 use runbook::time::Stamp;
 
 /// A piece of evidence: its name, and the bytes or why they could not be had.
 pub type Piece = (String, Result<Vec<u8>, String>);
+
+/// What is wished to be silenced before an order is carried out.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The alerts that it raises by itself.
+    pub alerts: Vec<Exact>,
+    /// The ids of silences that were made for the same incident and are in force: what came up under one of them has been told to
+    /// nobody, because nothing fired when it was made.
+    pub own: Vec<String>,
+    /// The order's deadline: no silence lasts longer.
+    pub ends: Stamp,
+    /// Why, for whoever finds the silence in Alertmanager.
+    pub comment: String,
+}
 
 /// A moment at which a process may stop: the crash tests stop at each of them in turn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,6 +75,22 @@ pub trait World: Send + Sync + 'static {
 
     /// Captures what an order would destroy. A look, bounded in time and size.
     fn capture(&self, inventory: &Inventory, order: &Order) -> impl Future<Output = Vec<Piece>> + Send;
+
+    /// Has Alertmanager keep quiet about what an order raises by itself, where no person can have been told of it. Bounded in time, and
+    /// never an error: what became of each alert is the answer.
+    fn silence(&self, wish: &Wish) -> impl Future<Output = Vec<Quieted>> + Send {
+        let not = |alert: &Exact| Quieted {
+            alert: alert.to_string(),
+            became: Became::Not { why: "no Alertmanager is configured".to_owned() },
+        };
+        let all = wish.alerts.iter().map(not).collect();
+        async move { all }
+    }
+
+    /// Ends silences before their time, as far as they can be reached. Those that cannot end by themselves.
+    fn unsilence(&self, _silences: &[Silence]) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 
     /// Acts, once, within the order's deadline.
     fn act(&self, inventory: &Inventory, committed: Committed) -> impl Future<Output = Reply> + Send;

@@ -2,6 +2,7 @@
 //! before and after every effect), on the real SQLite store. After every schedule the same things must hold.
 
 mod harm;
+mod silence;
 pub mod stories;
 pub mod world;
 
@@ -189,6 +190,12 @@ fn assert_invariants(story: &Story, outside: &Outside, incidents: &[Incident], t
                 looked_since_effect = false;
             }
         }
+    }
+    // No silence is longer than the step that it was made for, whether it is on record or not.
+    let attempts = || incidents.iter().flat_map(|incident| &incident.attempts);
+    for (made, silence) in &ledger.silences {
+        let of_a_step = attempts().any(|attempt| attempt.started <= *made && silence.ends == attempt.deadline);
+        assert!(of_a_step, "{told}: a silence without a step, or longer than its step: {silence:?}");
     }
     // Nothing is in force twice or left behind where the story undoes or ends it; each key was called for as often as the
     // journal says, never more.

@@ -24,7 +24,7 @@ pub fn effect(key: &str) -> RehearsalAction {
 }
 
 pub fn step(action: RehearsalAction) -> Step {
-    Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None, only_while: None }
+    Step { action: Action::Rehearsal(action), target: None, until: None, at_most_for: None, only_while: None, silence: vec![] }
 }
 
 pub fn remedy(name: &str, steps: Vec<Step>) -> Remedy {

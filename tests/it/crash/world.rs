@@ -14,9 +14,10 @@ use runbook::identity::Identity;
 use runbook::incident::{IncidentId, Reply};
 use runbook::order::{Order, Purpose};
 use runbook::probe::Probe;
+use runbook::silence::{Became, Quieted, Silence};
 use runbook::target::{Inventory, Target};
 use runbook::time::Stamp;
-use runbookd::world::{Piece, Point, World};
+use runbookd::world::{Piece, Point, Wish, World};
 use tokio::sync::Notify;
 
 /// What really happened, in order.
@@ -59,6 +60,10 @@ pub struct Ledger {
     pub behaviour: Behaviour,
     pub in_force: BTreeSet<String>,
     pub happened: Vec<Happened>,
+    /// Every silence that was made, with the moment.
+    pub silences: Vec<(Stamp, Silence)>,
+    /// The ids of those that were ended before their time.
+    pub ended: BTreeSet<String>,
     late: Vec<(Stamp, String, Purpose)>,
 }
 
@@ -202,6 +207,23 @@ impl World for Rehearsal {
         self.outside.advance(Duration::from_millis(2));
         let none = self.outside.ledger.lock().unwrap().behaviour.no_evidence;
         vec![("ledger".to_owned(), if none { Err("the ledger is locked".to_owned()) } else { Ok(b"lines".to_vec()) })]
+    }
+
+    async fn silence(&self, wish: &Wish) -> Vec<Quieted> {
+        self.outside.advance(Duration::from_millis(4));
+        let now = self.outside.now();
+        let mut ledger = self.outside.ledger.lock().unwrap();
+        let make = |alert: &runbook::silence::Exact| {
+            let id = format!("silence-{}", ledger.silences.len());
+            let silence = Silence { id, at: "in memory".to_owned(), ends: wish.ends };
+            ledger.silences.push((now, silence.clone()));
+            Quieted { alert: alert.to_string(), became: Became::Silenced(silence) }
+        };
+        wish.alerts.iter().map(make).collect()
+    }
+
+    async fn unsilence(&self, silences: &[Silence]) {
+        self.outside.ledger.lock().unwrap().ended.extend(silences.iter().map(|silence| silence.id.clone()));
     }
 
     async fn act(&self, _: &Inventory, committed: Committed) -> Reply {

@@ -54,7 +54,14 @@ fn remedy(name: &str, at_most: u32) -> Remedy {
         name: name.into(),
         when: None,
         mode: None,
-        steps: vec![Step { action: close_idle(at_most), target: None, until: None, at_most_for: None, only_while: None }],
+        steps: vec![Step {
+            action: close_idle(at_most),
+            target: None,
+            until: None,
+            at_most_for: None,
+            only_while: None,
+            silence: vec![],
+        }],
         verify: Verify {
             until: Condition::parse("sessions.used_ratio < 0.7").unwrap(),
             within: Span::secs(60),
@@ -254,7 +261,7 @@ fn rehearsal(words: &str, lasting: bool) -> Sample {
     let step = |key: &str| {
         let action = RehearsalAction { key: key.into(), undo: !lasting, lasting, ..RehearsalAction::default() };
         let until = lasting.then(|| Condition::parse("ledger.effects > 3").unwrap());
-        Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None, only_while: None }
+        Step { action: Action::Rehearsal(action), target: None, until, at_most_for: None, only_while: None, silence: vec![] }
     };
     let mut runbook = Runbook::clone(&runbook(words));
     runbook.name = format!("rehearsal{words}");

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use runbook::incident::{Answer, Event, Proof};
+use runbook::silence::{Became, Quieted, Silence};
+use runbook::time::Stamp;
 
 use super::samples::{self, Sample};
 use crate::delivery::refusal;
 use crate::headline::headline;
 use crate::outgoing::Kind;
 use crate::words::Manner;
-use crate::{Delivery, Fault, Outgoing, Refusal, Sent, outgoing, story};
+use crate::{Delivery, Fault, Outgoing, Refusal, Sent, final_report, outgoing, story, terminal};
 
 fn due(sample: &Sample, sent: &Sent) -> Vec<Outgoing> {
     outgoing(&sample.incident, &sample.events, sent, &Manner::default())
@@ -108,6 +110,30 @@ fn a_question_is_told_again_until_it_is_answered() {
     let answer = Answer::Granted { by: "dba".into(), proof: Proof::Token };
     let answered = tried.then(1_520_000, Event::Answered { ask: "q7f3k9".into(), answer });
     assert_eq!(again(&answered), [], "what Slack was not told in time it is not told after the answer");
+}
+
+#[test]
+fn what_was_silenced_and_what_was_not_is_told_wherever_the_act_is() {
+    let silence = Silence { id: "4f1c".into(), at: "http://am:9093".into(), ends: Stamp::from_millis(samples::NIGHT + 12_000) };
+    let alert = |service: &str| format!("{{alertname=\"BackendErrors\", service=\"{service}\"}}");
+    let alerts = vec![
+        Quieted { alert: alert("backend"), became: Became::Silenced(silence) },
+        Quieted { alert: alert("front"), became: Became::Not { why: "it fires already".into() } },
+    ];
+    let sample = samples::acting("").then(5, Event::Quieted { alerts });
+    let manner = Manner::default();
+    let all = [
+        story(&sample.incident, &sample.events, &manner).last().unwrap().line.plain(),
+        terminal::explain(&sample.incident, &sample.events, &std::collections::BTreeMap::new(), &manner),
+        final_report(&sample.incident, &sample.events, &manner).text(),
+    ];
+    for told in all {
+        for wanted in ["service=\"backend\"} is silenced until", "(4f1c)", "service=\"front\"} is not silenced: it fires already"]
+        {
+            assert!(told.contains(wanted), "{wanted}: {told}");
+        }
+    }
+    assert_eq!(sample.incident.silences(Stamp::from_millis(samples::NIGHT)).len(), 1);
 }
 
 #[test]

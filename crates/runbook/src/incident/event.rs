@@ -9,6 +9,7 @@ use crate::incident::ask::{Answer, Ask, Proof};
 use crate::incident::stage::How;
 use crate::incident::{IncidentId, StepRef};
 use crate::order::{Order, Verdict};
+use crate::silence::Quieted;
 use crate::target::TargetId;
 use crate::time::Stamp;
 
@@ -238,6 +239,11 @@ pub enum Event {
         /// Guard by guard.
         gates: Vec<Gate>,
     },
+    /// What the order raises by itself was silenced, or not, before its call.
+    Quieted {
+        /// Alert by alert.
+        alerts: Vec<Quieted>,
+    },
     /// The call replied, or did not.
     ActionReplied {
         /// What.
@@ -325,6 +331,7 @@ impl Event {
             Event::Enough { .. } => "enough",
             Event::EvidenceCaptured { .. } => "evidence_captured",
             Event::ActionStarted { .. } => "action_started",
+            Event::Quieted { .. } => "quieted",
             Event::ActionReplied { .. } => "action_replied",
             Event::Settled { .. } => "settled",
             Event::Verified { .. } => "verified",
@@ -337,7 +344,7 @@ impl Event {
     }
 
     /// Every kind; the crash tests make their matrix from it.
-    pub const KINDS: [&'static str; 24] = [
+    pub const KINDS: [&'static str; 25] = [
         "opened",
         "alert_heard",
         "stopped",
@@ -354,6 +361,7 @@ impl Event {
         "enough",
         "evidence_captured",
         "action_started",
+        "quieted",
         "action_replied",
         "settled",
         "verified",

@@ -175,6 +175,7 @@ impl Incident {
                 Ok(())
             }
             Event::ActionStarted { order, deadline, settles_from, .. } => self.started(at, order, *deadline, *settles_from),
+            Event::Quieted { alerts } => self.quieted(alerts),
             Event::ActionReplied { reply } => self.replied(reply),
             Event::Settled { verdict, finding } => self.settled(at, verdict, finding),
             Event::Verified { since, findings } => self.verified(at, *since, findings),
@@ -275,6 +276,7 @@ impl Incident {
             settles_from,
             reply: None,
             verdict: None,
+            silences: Vec::new(),
         });
         self.weighed.by_itself |= aim == Aim::Do && self.grant.is_none();
         self.grant = None;

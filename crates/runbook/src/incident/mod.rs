@@ -13,6 +13,7 @@ pub mod harm;
 pub mod judged;
 mod looked;
 pub mod next;
+mod quieted;
 pub mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ use crate::book::{Guard, Remedy, Runbook, Step};
 use crate::finding::{Finding, Findings};
 use crate::identity::Identity;
 use crate::order::{Order, Purpose, Verdict};
+use crate::silence::Silence;
 use crate::target::{Inventory, Kind, TargetId};
 use crate::time::Stamp;
 
@@ -88,6 +90,9 @@ pub struct Attempt {
     pub reply: Option<Reply>,
     /// What the look afterwards said.
     pub verdict: Option<Verdict>,
+    /// What Alertmanager was asked to keep quiet meanwhile.
+    #[serde(default)]
+    pub silences: Vec<Silence>,
 }
 
 impl Attempt {

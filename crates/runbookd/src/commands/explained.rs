@@ -41,6 +41,7 @@ fn decision(recorded: &Recorded) -> Option<Value> {
             Answer::Denied { by, proof, why } => ("refused", format!("{by} said no{}: {why}", proved(proof.holds())), &[]),
             Answer::Expired => ("refused", "nobody answered in time, which is a no".to_owned(), &[]),
         },
+        Event::Quieted { alerts } => ("keep quiet what it raises by itself", report::quieted(alerts, recorded.at).plain(), &[]),
         Event::AnswerRefused { why, .. } => ("answer not taken", why.clone(), &[]),
         Event::Reminded { through, .. } => ("told again", format!("nobody had answered; reminder {through}"), &[]),
         _ => return None,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::verify::SUSTAIN_POLL;
 use crate::engine::watching::Eyes;
-use crate::engine::{Engine, LEASE};
+use crate::engine::{Engine, LEASE, quieting};
 use crate::world::{Point, World};
 
 /// How long after an order can no longer land its settling look may still fail before a person is called.
@@ -77,7 +77,11 @@ impl<W: World> Engine<W> {
                 }
                 Next::Nothing => return Ok(None),
             };
+            let heard_again = quieting::is_no_side_effect_after(&event);
             self.append(claim, event).await?;
+            if heard_again {
+                self.let_be_heard(&claim.incident).await;
+            }
         }
     }
 
@@ -210,14 +214,16 @@ impl<W: World> Engine<W> {
         };
         self.world.pass(Point::AfterAppend("action_started")).await;
         tracing::info!(incident = %claim.incident.id, action = name, target = %committed.order().target, count = committed.order().selection.count(), "acts");
+        let stopped = self.keep_quiet(claim).await?;
         self.world.pass(Point::BeforeEffect).await;
-        let reply = match committed.in_time(self.world.now()) {
+        let reply = match (stopped, committed.in_time(self.world.now())) {
+            (Some(why), _) => Reply::NoAnswer(format!("nothing was sent: {why}")),
             // The inventory of now, not of the decision: what a person took out of it meanwhile is not touched.
-            Ok(committed) => {
+            (None, Ok(committed)) => {
                 let configuration = self.configuration();
                 self.watched(claim, eyes, self.world.act(&configuration.inventory, committed)).await
             }
-            Err(Late) => {
+            (None, Err(Late)) => {
                 Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned())
             }
         };

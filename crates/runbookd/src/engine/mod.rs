@@ -4,6 +4,7 @@
 
 mod drive;
 mod looks;
+mod quieting;
 mod verify;
 mod watching;
 

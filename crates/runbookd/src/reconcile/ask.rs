@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use connect::http::{Client, Proof};
 use futures_util::future::join_all;
-use runbook::text::inert;
+use runbook::silence::Exact;
+use runbook::text::{humanize_duration, inert};
 use runbook::time::Stamp;
 use serde_json::Value;
 
@@ -34,10 +35,7 @@ async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said
     let mut said = Said { url: settings.url.clone(), up: None, settled: true, listed: Ok(Vec::new()) };
     match get(http, settings, &["status"], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
         Ok(status) => {
-            // Misnamed there: `uptime` is the moment of its start.
-            let started = status["uptime"].as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
-            said.up = started.map(|at| now.since(Stamp::from_millis(at.timestamp_millis())));
-            said.settled = status["cluster"]["status"].as_str() != Some("settling");
+            (said.up, said.settled) = standing(&status, now);
         }
         Err(why) => {
             said.listed = Err(why);
@@ -75,20 +73,68 @@ async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said
     said
 }
 
-/// Who made a silence and why, in words to put behind a sentence.
-pub(super) async fn silence(current: &Current, url: &str, id: &str) -> String {
+/// How long it has been up, as far as it says so, and whether its cluster has settled or it stands alone.
+fn standing(status: &Value, now: Stamp) -> (Option<Duration>, bool) {
+    // Misnamed there: `uptime` is the moment of its start.
+    let started = status["uptime"].as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let up = started.map(|at| now.since(Stamp::from_millis(at.timestamp_millis())));
+    (up, status["cluster"]["status"].as_str() != Some("settling"))
+}
+
+/// Whether one knows that nothing fires with these labels, neither heard nor suppressed, so that nobody can have been told. What is
+/// covered by one of these silences of our own does not count.
+///
+/// # Errors
+/// Why it cannot be said, or that something fires.
+pub(crate) async fn lacks(
+    http: &Client,
+    settings: &AlertmanagerSettings,
+    exact: &Exact,
+    own: &[String],
+    (now, knows_after): (Stamp, Duration),
+    within: Duration,
+) -> Result<(), String> {
+    let filters: Vec<String> = exact.matchers().collect();
+    let shown = ["active", "silenced", "inhibited", "unprocessed"].map(|state| (state, "true"));
+    let query: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).chain(shown).collect();
+    let (status, listed) = tokio::join!(
+        get_within(http, settings, &["status"], &[], MOST_STATUS, within),
+        get_within(http, settings, &["alerts"], &query, MOST_BYTES, within),
+    );
+    let listed = wire::read_listed(&listed?).map_err(|error| inert(&format!("{error:#}"), 300))?;
+    if listed.iter().any(|one| !one.silenced_by.iter().any(|silence| own.contains(silence))) {
+        return Err("it fires already, so a person may have been told of it".to_owned());
+    }
+    match standing(&json(&status?)?, now) {
+        (Some(up), true) if up >= knows_after => Ok(()),
+        (Some(up), _) => Err(format!("it has been up for {} only, and may not have heard yet what fires", humanize_duration(up))),
+        (None, _) => Err("it does not say how long it has been up, so what it lacks may fire all the same".to_owned()),
+    }
+}
+
+/// Who made a silence.
+pub(super) enum Maker {
+    /// We did, for what a step raises by itself.
+    Ourselves,
+    /// A person, or whoever cannot be told apart from one, in words to put behind a sentence.
+    Person(String),
+}
+
+/// Who made a silence and why. Where that cannot be found out, a person did.
+pub(super) async fn silence(current: &Current, url: &str, id: &str) -> Maker {
     let Some(settings) = current.settings.alertmanagers.iter().find(|settings| settings.url == url) else {
-        return format!(" ({})", inert(id, 60));
+        return Maker::Person(format!(" ({})", inert(id, 60)));
     };
     match get(current.connections.looking().http(), settings, &["silence", id], &[], MOST_STATUS)
         .await
         .and_then(|body| json(&body))
     {
+        Ok(silence) if silence["createdBy"] == crate::silencing::BY => Maker::Ourselves,
         Ok(silence) => {
             let text = |name: &str| inert(silence[name].as_str().unwrap_or("?"), 300);
-            format!(" by {}: {} ({})", text("createdBy"), text("comment"), inert(id, 60))
+            Maker::Person(format!(" by {}: {} ({})", text("createdBy"), text("comment"), inert(id, 60)))
         }
-        Err(_) => format!(" ({})", inert(id, 60)),
+        Err(_) => Maker::Person(format!(" ({})", inert(id, 60))),
     }
 }
 
@@ -165,13 +211,24 @@ async fn get(
     query: &[(&str, &str)],
     most: usize,
 ) -> Result<Vec<u8>, String> {
+    get_within(http, settings, path, query, most, WITHIN).await
+}
+
+async fn get_within(
+    http: &Client,
+    settings: &AlertmanagerSettings,
+    path: &[&str],
+    query: &[(&str, &str)],
+    most: usize,
+    within: Duration,
+) -> Result<Vec<u8>, String> {
     let base: reqwest::Url = settings.url.parse().map_err(|error| format!("its address is no URL: {error}"))?;
     let parts: Vec<&str> = ["api", "v2"].into_iter().chain(path.iter().copied()).collect();
     let mut url = connect::http::below(&base, &parts).map_err(|error| format!("{error:#}"))?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let answer = http.get_url(url, proof(settings), most, WITHIN).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
+    let answer = http.get_url(url, proof(settings), most, within).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
     match answer.status {
         200 if answer.cut => Err(format!("its answer is longer than {most} bytes")),
         200 => Ok(answer.body),

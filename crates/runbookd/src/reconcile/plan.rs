@@ -38,15 +38,15 @@ pub struct Known {
     pub fingerprint: Fingerprint,
 }
 
-/// A person silenced an alert of an open incident.
+/// An alert of an open incident is silenced; by whom is still to be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stop {
     /// Which incident.
     pub incident: IncidentId,
     /// Which alert.
     pub fingerprint: Fingerprint,
-    /// The silence's id.
-    pub silence: String,
+    /// The ids of the silences that cover it there.
+    pub silences: Vec<String>,
     /// Where it is.
     pub url: String,
 }
@@ -56,7 +56,7 @@ pub struct Stop {
 pub struct Plan {
     /// Alerts that fire and that no open incident has.
     pub hear: Vec<Alert>,
-    /// Incidents that a person stopped.
+    /// Incidents that a person stopped, unless all of these silences are our own.
     pub stop: Vec<Stop>,
     /// Alerts that are over, where their incident has not acted.
     pub over: Vec<Known>,
@@ -85,16 +85,12 @@ pub fn plan(said: &[Said], known: &[Known], missing_before: &BTreeSet<Fingerprin
     }
     // One that has been up long enough has to lack it; the others must at least not have it.
     let absence_counts = answered.iter().any(|(one, _)| one.settled && one.up.is_some_and(|up| up >= UP_FOR));
-    let mut stopped = BTreeSet::new();
     for known in known {
         match by_fingerprint.get(&known.fingerprint) {
             Some(listed) => {
-                let silence = listed.iter().find_map(|(said, one)| Some((said, one.silenced_by.first()?)));
-                if let Some((said, silence)) = silence
-                    && stopped.insert(known.incident)
-                {
-                    let (silence, url) = (silence.clone(), said.url.clone());
-                    plan.stop.push(Stop { incident: known.incident, fingerprint: known.fingerprint, silence, url });
+                for (said, one) in listed.iter().filter(|(_, one)| !one.silenced_by.is_empty()) {
+                    let (silences, url) = (one.silenced_by.clone(), said.url.clone());
+                    plan.stop.push(Stop { incident: known.incident, fingerprint: known.fingerprint, silences, url });
                 }
             }
             None if absence_counts => {
@@ -181,7 +177,7 @@ mod tests {
         let plan = plan(said, known, &before, Stamp::from_millis(NOW));
         (
             plan.hear.iter().map(|alert| alert.name().to_owned()).collect(),
-            plan.stop.iter().map(|stop| stop.incident.0).collect(),
+            plan.stop.iter().map(|stop| stop.incident.0).collect::<BTreeSet<_>>().into_iter().collect(),
             plan.over.iter().map(|known| known.incident.0).collect(),
             plan.missing.len(),
         )
@@ -216,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_stops_its_incident_once() {
+    fn a_silence_stops_its_incident() {
         let everywhere = [said("a", HOUR, &[silenced("A"), silenced("B")]), said("b", HOUR, &[silenced("A")])];
         assert_eq!(words(&everywhere, &[known(1, "A"), known(1, "B"), known(2, "C")], &[]).1, [1]);
         assert_eq!(

@@ -337,6 +337,7 @@ fn counts_from(order: &Order, reply: Option<Reply>, subjects: Vec<Subject>) -> i
         settles_from: Stamp::from_millis(85_000),
         reply,
         verdict: None,
+        silences: Vec::new(),
     };
     attempt.counts_from(&order.verdict(&finding), &finding).unwrap().millis() / 1000
 }

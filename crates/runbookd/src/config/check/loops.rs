@@ -1,5 +1,5 @@
 //! Feedback loops: an act raises an alert, the alert starts a runbook, and so on round. Each action declares which alerts it
-//! may raise; whether it does in an estate is not known, so *may* counts. A loop is an error unless something breaks it, and
+//! may raise, and a step may declare more (`silence`); whether it does in an estate is not known, so *may* counts. A loop is an error unless something breaks it, and
 //! then what does is named. Alerts go by their names here: what an action may raise carries labels that nobody knows.
 //!
 //! What breaks a loop, each judged against the longest that one turn can take: a runbook whose acts a person approves; a
@@ -29,7 +29,7 @@ const USUAL_PENDING: Span = Span::secs(300);
 const USUAL_RESEND: Span = Span::secs(300);
 
 /// Who may set off whom, with the alert in between and the longest time from the act until it is told.
-struct Edges<'a>(BTreeMap<(&'a str, &'a str), (&'a str, &'static str, Duration)>);
+struct Edges<'a>(BTreeMap<(&'a str, &'a str), (&'a str, &'a str, Duration)>);
 
 /// Finds the loops among all runbooks. `resend` is the longest that Alertmanager waits before it tells us of an alert.
 pub fn complain(loaded: &Loaded, rules: &[Rule<'_>], resend: Option<Span>, pages: &Pages<'_>) {
@@ -39,12 +39,13 @@ pub fn complain(loaded: &Loaded, rules: &[Rule<'_>], resend: Option<Span>, pages
     for from in &all {
         for (remedy, step) in acts(from) {
             let facts = step.action.facts();
-            for alert in facts.may_raise {
+            let declared = step.silence.iter().map(|effect| effect.name());
+            for alert in facts.may_raise.iter().copied().chain(declared) {
                 for to in &all {
                     let Some(pending) = starts(rules, alert, to) else { continue };
                     let turn = pending + resend.unwrap_or(USUAL_RESEND).duration();
                     if from.name == to.name && still_open(from, remedy, step, turn) {
-                        joins.insert(from.name.as_str(), (facts.name, *alert));
+                        joins.insert(from.name.as_str(), (facts.name, alert));
                         continue;
                     }
                     let edge = edges.0.entry((&from.name, &to.name)).or_insert((facts.name, alert, turn));

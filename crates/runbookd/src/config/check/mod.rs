@@ -14,6 +14,7 @@ mod paging;
 mod rules;
 mod secrets;
 mod shadow;
+mod silences;
 mod steps;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +77,7 @@ pub fn against(loaded: &Loaded, rule_files: &[PathBuf], alertmanager_file: Optio
     approval::complain(loaded, &pages);
     secrets::complain(&pages);
     labels::complain(loaded, &all, &pages);
+    silences::complain(loaded, &all, &pages);
     loops::complain(loaded, &all, resend, &pages);
     complaints.extend(pages.take());
     complaints.sort();

@@ -11,6 +11,7 @@ use runbook::text::inert;
 use super::conditions::{Fields, condition};
 use super::guard;
 use super::looks::{Looks, common, fits, target};
+use super::silence::silence;
 use super::targets::Targets;
 use super::{may, need, need_text};
 use crate::config::complaint::Severity;
@@ -30,6 +31,8 @@ pub struct Ground<'a> {
     pub own: Option<&'a TargetId>,
     /// The kind of the runbook's own target, where it is known.
     pub own_kind: Option<Kind>,
+    /// The label by which the runbook's own target is found, where it is looked up.
+    pub looked_up_by: Option<&'a str>,
     /// The freest mode that the runbook ever has, where it is known.
     pub freest: Option<Mode>,
     /// The runbook says how often it may act.
@@ -132,9 +135,11 @@ impl Ground<'_> {
         let Raw(node) = placed.get()?;
         let written: Option<WrittenAction> = Reader::new(self.document, *node).aside(&STEP_KEYS).read();
         let keys: Option<WrittenStepKeys> = common(self.document, *node);
-        let keys = keys.unwrap_or(WrittenStepKeys { target: None, until: None, at_most_for: None, only_while: None });
+        let keys =
+            keys.unwrap_or(WrittenStepKeys { target: None, until: None, at_most_for: None, only_while: None, silence: None });
         let until = keys.until.as_ref().map(|until| condition(self.document, until, self.fields()));
         let only_while = keys.only_while.as_ref().map(|only_while| condition(self.document, only_while, self.fields()));
+        let silence = keys.silence.as_ref().map(|written| silence(self.document, written, self.looked_up_by));
         let target = target(self.document, self.targets, &keys.target);
         let on = target.as_ref().ok().map(|target| target.as_ref().or(self.own));
         let action = self.action(placed.at(), written?, on.flatten())?;
@@ -162,7 +167,11 @@ impl Ground<'_> {
             Some(only_while) => Some(only_while?),
             None => None,
         };
-        Some(Step { action, target: target.ok()?, until, at_most_for: may(&keys.at_most_for).copied(), only_while })
+        let silence = match silence {
+            Some(silence) => silence?,
+            None => Vec::new(),
+        };
+        Some(Step { action, target: target.ok()?, until, at_most_for: may(&keys.at_most_for).copied(), only_while, silence })
     }
 
     /// What an action may touch is chosen among what a look saw, so the look must be there and must look at the same thing.

@@ -13,6 +13,7 @@ pub mod places;
 pub mod rules;
 pub mod runbook;
 pub mod secrets;
+mod silence;
 pub mod targets;
 
 use std::path::Path;

@@ -74,12 +74,17 @@ pub fn runbook(document: &Document, known: &Known<'_>) -> Option<Found> {
         Some(TargetSelector::Named(id)) => Some(id),
         _ => None,
     };
+    let looked_up_by = match &target {
+        Some(TargetSelector::Lookup { label, .. }) => Some(label.as_str()),
+        _ => None,
+    };
     let ground = Ground {
         document,
         targets: known.targets,
         looks: &found,
         own,
         own_kind,
+        looked_up_by,
         freest: mode.as_ref().map(freest),
         limited: may(&written.limits)
             .is_some_and(|limits| may(&limits.rate).is_none_or(|rate| !rate.is_empty()) && limits.rate.is_some()),

@@ -17,7 +17,7 @@ use crate::config::yaml::{Entries, Placed};
 /// The keys that every look has.
 pub const LOOK_KEYS: [&str; 1] = ["target"];
 /// The keys that every step has.
-pub const STEP_KEYS: [&str; 4] = ["target", "until", "at_most_for", "while"];
+pub const STEP_KEYS: [&str; 5] = ["target", "until", "at_most_for", "while", "silence"];
 
 /// No parameters.
 #[derive(Deserialize, JsonSchema)]
@@ -214,6 +214,11 @@ pub struct WrittenStepKeys {
     /// Permitted only while this condition is seen to hold, in two looks one after the other.
     #[serde(rename = "while")]
     pub only_while: Option<Placed<String>>,
+    /// Alerts that the step raises by itself, each by `alertname` and at least one more label, all equal to what stands here. They are
+    /// silenced in Alertmanager from right before the act until its deadline, and never where one fires already. A value
+    /// `labels.NAME` is that of the alert, where the target is looked up by that label.
+    #[schemars(with = "Option<Vec<BTreeMap<String, String>>>")]
+    pub silence: Option<Placed<Vec<Placed<Entries<Placed<String>>>>>>,
 }
 
 /// What every look may say.

@@ -1,0 +1,205 @@
+//! Silences for what a step raises by itself: made right before the act, by exact labels, ending with the step's deadline. Only where
+//! every Alertmanager says that nothing fires with these labels, before and once more after the silence was made: what fires before
+//! the act is none of its making, and a person may have been sent it. One Alertmanager takes the silence; its cluster shares it.
+//! Deliberately no retry and no memory: what is not silenced in two seconds is heard, and what is not ended here ends by itself.
+
+use std::time::Duration;
+
+use connect::http::Telling;
+use futures_util::future::join_all;
+use runbook::silence::{Became, Exact, Quieted, Silence};
+use runbook::text::inert;
+use runbook::time::Stamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::AlertmanagerSettings;
+use crate::daemon::Current;
+use crate::reconcile::{UP_FOR, lacks, proof};
+use crate::world::Wish;
+
+/// By this name our silences are told from a person's.
+pub const BY: &str = "runbookd";
+/// All of it, before the act: asking, silencing, asking again.
+const WITHIN: Duration = Duration::from_secs(2);
+/// Ending one before its time.
+const END_WITHIN: Duration = Duration::from_secs(2);
+/// Enough of an answer for an id, or to say why it refuses.
+const MOST_BYTES: usize = 4 << 10;
+/// A silence begins so long ago, which Alertmanager takes for now: one whose clock is behind ours would let it begin late.
+const BEGAN: Duration = Duration::from_secs(60);
+
+/// Silences what may be silenced; what became of each alert, in their order.
+pub async fn silence(current: &Current, telling: &Telling, clock: &Clock, wish: &Wish) -> Vec<Quieted> {
+    let until = Instant::now() + WITHIN;
+    let asking = Asking { current, telling, clock, until };
+    join_all(wish.alerts.iter().map(|alert| asking.one(alert, wish))).await
+}
+
+/// Ends silences before their time, as far as they can be reached.
+pub async fn end(current: &Current, telling: &Telling, silences: &[Silence]) {
+    for (silence, ended) in silences.iter().zip(join_all(silences.iter().map(|one| delete(current, telling, one))).await) {
+        match ended {
+            Ok(()) => tracing::info!(silence = silence.id, alertmanager = silence.at, "a silence was ended before its time"),
+            Err(why) => {
+                tracing::warn!(silence = silence.id, alertmanager = silence.at, why, ends = %silence.ends, "a silence could not be ended, and ends by itself");
+            }
+        }
+    }
+}
+
+/// The silence as Alertmanager wants it; none where its end has come already.
+pub fn body(alert: &Exact, now: Stamp, ends: Stamp, comment: &str) -> Option<Value> {
+    let equal = |(name, value): (&String, &String)| json!({"name": name, "value": value, "isRegex": false, "isEqual": true});
+    let matchers: Vec<Value> = alert.labels().iter().map(equal).collect();
+    (now < ends).then(|| {
+        json!({
+            "matchers": matchers,
+            "startsAt": now.minus(BEGAN).to_string(),
+            "endsAt": ends.to_string(),
+            "createdBy": BY,
+            "comment": comment,
+        })
+    })
+}
+
+struct Asking<'a> {
+    current: &'a Current,
+    telling: &'a Telling,
+    clock: &'a Clock,
+    until: Instant,
+}
+
+impl Asking<'_> {
+    async fn one(&self, alert: &Exact, wish: &Wish) -> Quieted {
+        let became = match self.quiet(alert, wish).await {
+            Ok(silence) => {
+                tracing::info!(%alert, silence = silence.id, alertmanager = silence.at, ends = %silence.ends, "silenced what the step raises by itself");
+                Became::Silenced(silence)
+            }
+            Err(why) => {
+                tracing::info!(%alert, why, "does not silence what the step raises by itself");
+                Became::Not { why: inert(&why, 500) }
+            }
+        };
+        Quieted { alert: alert.to_string(), became }
+    }
+
+    async fn quiet(&self, alert: &Exact, wish: &Wish) -> Result<Silence, String> {
+        if self.current.settings.alertmanagers.is_empty() {
+            return Err("no Alertmanager is configured".to_owned());
+        }
+        self.nobody_was_told(alert, &wish.own).await?;
+        let silence = self.make(alert, wish).await?;
+        let Err(why) = self.nobody_was_told(alert, &wish.own).await else { return Ok(silence) };
+        match delete(self.current, self.telling, &silence).await {
+            Ok(()) => Err(format!("{why}; that was seen once it was silenced, so the silence was ended again")),
+            Err(also) => Err(format!(
+                "{why}; that was seen once it was silenced, and the silence {} could not be ended: {also}; it ends by itself at {}",
+                silence.id, silence.ends
+            )),
+        }
+    }
+
+    /// Every Alertmanager has to say so: one that cannot be asked may be the one that told somebody.
+    async fn nobody_was_told(&self, alert: &Exact, own: &[String]) -> Result<(), String> {
+        let http = self.current.connections.looking().http();
+        let known = (self.clock.now(), knows_after());
+        let asked = self.current.settings.alertmanagers.iter().map(|settings| async move {
+            let lacks = lacks(http, settings, alert, own, known, self.left()).await;
+            lacks.map_err(|why| format!("{}: {why}", settings.url))
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+
+    async fn make(&self, alert: &Exact, wish: &Wish) -> Result<Silence, String> {
+        let mut refused = Vec::new();
+        for settings in &self.current.settings.alertmanagers {
+            let body = body(alert, self.clock.now(), wish.ends, &wish.comment).ok_or("the step's deadline is over")?;
+            match self.post(settings, &body).await {
+                Ok(id) => return Ok(Silence { id, at: settings.url.clone(), ends: wish.ends }),
+                Err(why) => refused.push(format!("{}: {why}", settings.url)),
+            }
+        }
+        Err(refused.join("; "))
+    }
+
+    async fn post(&self, settings: &AlertmanagerSettings, body: &Value) -> Result<String, String> {
+        let url = below(settings, &["silences"])?;
+        let answer = self.telling.post(url, body, proof(settings), MOST_BYTES, self.left()).await;
+        let answer = answer.map_err(|error| {
+            inert(&format!("{error:#}; should it have taken the silence all the same, that ends with the step's deadline"), 400)
+        })?;
+        if answer.status != 200 {
+            return Err(format!("it answers {}: {}", answer.status, answer.words()));
+        }
+        let said = answer.json().map_err(|error| format!("{error:#}"))?;
+        said["silenceID"].as_str().map(|id| inert(id, 100)).ok_or_else(|| "its answer names no silence".to_owned())
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+async fn delete(current: &Current, telling: &Telling, silence: &Silence) -> Result<(), String> {
+    let found = current.settings.alertmanagers.iter().find(|settings| settings.url == silence.at);
+    let settings = found.ok_or("that Alertmanager is no longer configured")?;
+    let url = below(settings, &["silence", &silence.id])?;
+    let answer = telling.delete(url, proof(settings), MOST_BYTES, END_WITHIN).await;
+    let answer = answer.map_err(|error| inert(&format!("{error:#}"), 300))?;
+    if answer.status == 200 { Ok(()) } else { Err(format!("it answers {}: {}", answer.status, answer.words())) }
+}
+
+fn below(settings: &AlertmanagerSettings, path: &[&str]) -> Result<reqwest::Url, String> {
+    let base: reqwest::Url = settings.url.parse().map_err(|error| format!("its address is no URL: {error}"))?;
+    let parts: Vec<&str> = ["api", "v2"].into_iter().chain(path.iter().copied()).collect();
+    connect::http::below(&base, &parts).map_err(|error| format!("{error:#}"))
+}
+
+/// How long an Alertmanager must have been up before its lacking an alert means anything. A rehearsal cannot wait that long.
+#[cfg(feature = "rehearsal")]
+fn knows_after() -> Duration {
+    let said = std::env::var("RUNBOOKD_ALERTMANAGER_KNOWS_AFTER").ok();
+    said.and_then(|seconds| seconds.parse().ok()).map_or(UP_FOR, Duration::from_secs)
+}
+
+/// How long an Alertmanager must have been up before its lacking an alert means anything.
+#[cfg(not(feature = "rehearsal"))]
+fn knows_after() -> Duration {
+    UP_FOR
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use runbook::incident::Trigger;
+    use runbook::silence::SideEffect;
+
+    use super::*;
+
+    proptest! {
+        /// However long the way to the act was: no silence ends after the deadline, none has a pattern, an empty value or a name alone.
+        #[test]
+        fn no_silence_is_longer_than_its_step_or_wider_than_its_labels(
+            labels in prop::collection::btree_map("[a-z_]{1,6}", ".{0,8}", 0..5),
+            now in 0i64..100_000,
+            deadline in 0i64..100_000,
+        ) {
+            let named = labels.into_iter().chain([("alertname".to_owned(), "BackendErrors".to_owned())]).collect();
+            let Ok(effect) = SideEffect::new(named) else { return Ok(()) };
+            let alert = effect.exact(&Trigger::Clock { entry: "nightly".to_owned() });
+            let (now, ends) = (Stamp::from_millis(now), Stamp::from_millis(deadline));
+            let made = alert.ok().and_then(|alert| body(&alert, now, ends, "why"));
+            let Some(made) = made else { return Ok(()) };
+            prop_assert!(now < ends);
+            prop_assert_eq!(&made["endsAt"], &json!(ends.to_string()));
+            let matchers = made["matchers"].as_array().unwrap();
+            prop_assert!(matchers.len() >= 2 && matchers.iter().any(|one| one["name"] == "alertname"));
+            for one in matchers {
+                prop_assert!(one["isRegex"] == false && one["isEqual"] == true && one["value"].as_str().is_some_and(|v| !v.is_empty()));
+            }
+        }
+    }
+}

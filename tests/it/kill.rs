@@ -15,7 +15,7 @@ use crate::support::daemon::{Daemon, Home, binary, delivery, rehearsal_binary, u
 /// Kinds that are not the engine's to append: they come from outside and are their own transactions, tried in `crash` and `heard`.
 const FROM_OUTSIDE: [&str; 6] = ["alert_heard", "stopped", "noted", "judged", "answer_refused", "opened"];
 /// Kinds that this story does not pass; `crash` passes them on the real store.
-const ELSEWHERE: [&str; 6] = ["stale", "woke", "enough", "harmed", "ending", "reminded"];
+const ELSEWHERE: [&str; 7] = ["stale", "woke", "enough", "unsettled", "harmed", "ending", "reminded"];
 
 const RUNBOOK: &str = r#"
 runbook: rehearsed

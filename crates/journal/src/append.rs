@@ -228,7 +228,7 @@ pub(crate) async fn write_event(
     let (closed, how, why) = match &after.stage {
         Stage::Closed { how, why } => (Some(after.last.millis()), Some(how.word()), why.as_str()),
         Stage::Closing { why, .. } => (None, None, why.as_str()),
-        _ => (None, None, ""),
+        _ => (None, None, after.unsettled().map_or("", |unsettled| unsettled.why.as_str())),
     };
     // A note to a closed incident must not move the moment it was closed.
     sqlx::query(
@@ -237,7 +237,7 @@ pub(crate) async fn write_event(
     .bind(id)
     .bind(after.seq as i64)
     .bind(at.millis())
-    .bind(after.stage.word())
+    .bind(after.word())
     .bind(due(after, at).map(Stamp::millis))
     .bind(closed)
     .bind(how)

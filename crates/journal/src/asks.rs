@@ -151,9 +151,7 @@ async fn became(connection: &mut SqliteConnection, incident: &Incident, ask: &st
         Some(open) if open.id == ask => {
             Ok((Became::Expired, format!("it expired at {}; no answer in time is a no", open.expires)))
         }
-        _ => {
-            Ok((Became::MovedOn, format!("{} has moved on since it was asked: it is {} now", incident.id, incident.stage.word())))
-        }
+        _ => Ok((Became::MovedOn, format!("{} has moved on since it was asked: it is {} now", incident.id, incident.word()))),
     }
 }
 

@@ -6,8 +6,8 @@ use anyhow::Context;
 use policy::ledger::{OPENINGS, REMEMBERS};
 use policy::{History, Ledger, Started};
 use runbook::book::{Configuration, Runbook};
-use runbook::incident::fold::UNSEEN;
-use runbook::incident::{How, Incident, IncidentId};
+use runbook::incident::settled::UNSEEN;
+use runbook::incident::{How, Incident, IncidentId, Stage};
 use runbook::target::TargetId;
 use runbook::time::Stamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -49,13 +49,13 @@ impl Journal {
         Ok(Past { history, held_by })
     }
 
-    /// The latest other incident of the last day that acted on what this one's step acts on, and ended because nobody could see
+    /// The latest other incident that acted on what this one's step acts on, and ended within the last day because nobody could see
     /// whether that landed.
     async fn doubtful(&self, incident: &Incident, now: Stamp) -> anyhow::Result<Option<IncidentId>> {
         let target = incident.step().and_then(|step| step.target.as_ref()).unwrap_or(&incident.target);
         let row = sqlx::query(
             "SELECT max(incidents.id) FROM incidents JOIN attempts ON attempts.incident = incidents.id WHERE attempts.acted_on = $1 \
-             AND attempts.purpose = 'do' AND attempts.at > $3 AND incidents.id <> $2 AND incidents.how = 'stuck' AND incidents.why LIKE $4",
+             AND attempts.purpose = 'do' AND incidents.closed > $3 AND incidents.id <> $2 AND incidents.how = 'stuck' AND incidents.why LIKE $4",
         )
         .bind(target.to_string())
         .bind(incident.id.0 as i64)
@@ -150,7 +150,8 @@ async fn read_all(connection: &mut SqliteConnection, last: Stamp) -> anyhow::Res
             ledger.ended(id, How::Refused, Stamp::from_millis(at), false);
         } else {
             let sustains = stage == "sustaining";
-            ledger.stands(id, row.try_get::<bool, _>(6)? && !sustains, sustains);
+            let at_work = row.try_get::<bool, _>(6)? && !sustains && stage != Stage::UNSETTLED;
+            ledger.stands(id, at_work, sustains);
         }
     }
     let attempts = "SELECT incident, runbook, target, acted_on, at, cost FROM attempts \

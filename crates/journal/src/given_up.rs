@@ -1,10 +1,10 @@
-//! What runbookd gave up and a person has not taken yet. Why asked of the record each time and kept nowhere else: whoever calls
-//! people for it can die at any moment, and asks the same question when it is there again. Deliberately no word on how people
-//! are called.
+//! What runbookd gave up, or cannot see the end of, and a person has not taken yet. Why asked of the record each time and kept
+//! nowhere else: whoever calls people for it can die at any moment, and asks the same question when it is there again. Deliberately
+//! no word on how people are called.
 
 use anyhow::Context;
 use runbook::alert::Fingerprint;
-use runbook::incident::{Event, IncidentId, Trigger};
+use runbook::incident::{Event, IncidentId, Stage, Trigger};
 use runbook::time::Stamp;
 use sqlx::Row;
 
@@ -16,7 +16,7 @@ pub(crate) const GIVEN_UP: &str = "('handed_over', 'stuck', 'denied')";
 /// More than this at once is a storm, which has had its own call long before.
 const MOST: i64 = 500;
 
-/// An incident that a person has to go on with.
+/// An incident that a person has to go on with, or to look after.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GivenUp {
     /// Which.
@@ -27,17 +27,18 @@ pub struct GivenUp {
     pub target: String,
     /// The alert's name, or a person's words.
     pub title: String,
-    /// How it ended, in a word.
+    /// How it ended, in a word; [`Stage::UNSETTLED`] where it is open and nobody can see how its act ended.
     pub how: String,
     /// Why, for people.
     pub why: String,
-    /// When it was given up.
+    /// When it was given up, or a person was called for it.
     pub at: Stamp,
 }
 
 impl Journal {
     /// Incidents that were given up since then, that nobody has noted anything to since, and whose alerts are not known to be over;
-    /// newest first. What is stuck, and what no alert opened, counts until it is noted: no alert's end mends it.
+    /// newest first. What is stuck, and what no alert opened, counts until it is noted: no alert's end mends it. Behind them the
+    /// open ones of which nobody can see how their act ended, until that is noted or seen.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -68,7 +69,30 @@ impl Journal {
                 at: Stamp::from_millis(row.try_get(6)?),
             });
         }
+        all.extend(self.unsettled().await?);
         Ok(all)
+    }
+
+    async fn unsettled(&self) -> anyhow::Result<Vec<GivenUp>> {
+        // An open one is always due, which an index knows.
+        let sql = "SELECT i.id, i.runbook, i.target, i.title, i.why, e.at FROM incidents i JOIN events e ON e.incident = i.id \
+                   WHERE i.due IS NOT NULL AND i.stage = 'unsettled' AND e.seq = \
+                   (SELECT MAX(seq) FROM events WHERE incident = i.id AND kind = 'unsettled') \
+                   AND NOT EXISTS (SELECT 1 FROM events WHERE incident = i.id AND kind = 'noted' AND seq > e.seq) \
+                   ORDER BY e.at DESC, i.id DESC LIMIT $1";
+        let rows = sqlx::query(sql).bind(MOST).fetch_all(&self.inner.readers).await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(GivenUp {
+                incident: IncidentId(row.try_get::<i64, _>(0)? as u64),
+                runbook: row.try_get(1)?,
+                target: row.try_get(2)?,
+                title: row.try_get(3)?,
+                how: Stage::UNSETTLED.to_owned(),
+                why: row.try_get(4)?,
+                at: Stamp::from_millis(row.try_get(5)?),
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The alerts of incidents that were given up since then, as far as they fire: it is asked elsewhere whether they still do.

@@ -177,10 +177,10 @@ impl Journal {
             let id = IncidentId(id as u64);
             health.incidents += 1;
             match self.load(id).await {
-                Ok(incident) if incident.seq as i64 != seq || incident.stage.word() != stage => {
+                Ok(incident) if incident.seq as i64 != seq || incident.word() != stage => {
                     health.complaints.push(format!(
                         "{id}: the summary says {stage} at {seq}, the events say {} at {}",
-                        incident.stage.word(),
+                        incident.word(),
                         incident.seq
                     ));
                 }

@@ -48,7 +48,8 @@ pub struct Started {
 struct Open {
     runbook: String,
     target: TargetId,
-    /// In the middle of an act: it holds targets, and its effect is not proved yet.
+    /// In the middle of an act: it holds targets, and its effect is not proved yet, and people were not called because its end
+    /// cannot be seen.
     at_work: bool,
     /// It only keeps up an effect that is proved.
     sustains: bool,
@@ -163,7 +164,9 @@ impl Ledger {
     /// An open incident stands like this, whatever brought it there.
     pub fn stands_as(&mut self, incident: &Incident) {
         let proved = matches!(incident.stage, Stage::Sustaining { .. });
-        self.stands(incident.id, incident.needs_holds() && !proved, proved);
+        // One whose end nobody can see keeps its target, and not its turn: a person has it, and others are to be cured meanwhile.
+        let at_work = incident.needs_holds() && !proved && incident.unsettled().is_none();
+        self.stands(incident.id, at_work, proved);
     }
 
     /// How an open incident stands: in the middle of an act, or keeping up a proved effect.

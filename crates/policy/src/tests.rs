@@ -27,6 +27,7 @@ mod house;
 mod nights;
 mod refused;
 mod schedules;
+mod unsettled;
 
 const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);
 

@@ -32,10 +32,10 @@ pub(crate) fn read(incident: &Incident, events: &[(Stamp, Event)], manner: &Mann
         runbook: inert(&incident.runbook.name, NAME),
         summary: inert(&incident.runbook.summary, SENTENCE),
         target: incident.target.to_string(),
-        state: incident.stage.word().to_owned(),
-        why: ending.map(|(_, why)| inert(why, SENTENCE)),
+        state: incident.word().to_owned(),
+        why: ending.map(|(_, why)| why).or(incident.unsettled().map(|one| one.why.as_str())).map(|why| inert(why, SENTENCE)),
         over: incident.is_closed(),
-        wants_a_person: asks || ending.is_some_and(|(how, _)| how.wants_a_person()),
+        wants_a_person: asks || incident.unsettled().is_some() || ending.is_some_and(|(how, _)| how.wants_a_person()),
         cause: cause(&incident.trigger),
         alerts: incident.alerts.values().map(alert).collect(),
         acts: acts(incident, &steps),
@@ -292,6 +292,19 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
     match (ending, &incident.stage) {
         (None, Stage::Waiting { on: Waiting::Person(ask), .. }) => {
             todo.push(format!("Agree with “{}”, or refuse with “{}”.", manner.approve(ask), manner.deny(ask)));
+        }
+        (None, _) if let Some(unsettled) = incident.unsettled() => {
+            let number = incident.attempts.len();
+            todo.push(format!(
+                "Look at {target} now: how #{number} ended cannot be seen since {}, and what it began may be half done.",
+                words::moment(unsettled.since, incident.opened)
+            ));
+            todo.push(format!("Nothing else is needed: {}.", words::looks_on()));
+            todo.push(format!(
+                "“{}” ends the call; “{}” keeps runbookd from acting there when it can see.",
+                manner.note(incident.id),
+                manner.pause(incident)
+            ));
         }
         (None, _) => todo.push("Nothing: runbookd is at work on it.".to_owned()),
         (Some(How::Cured), _) => match &incident.runbook.limits.recurrence {

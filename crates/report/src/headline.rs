@@ -3,7 +3,7 @@
 //! unchanged one is not sent again, and intermediate states may be dropped. Deliberately short: the story is in the thread.
 
 use runbook::alert::AlertStatus;
-use runbook::incident::{Ask, Event, Incident, Stage, Trigger, Waiting};
+use runbook::incident::{Ask, Attempt, Event, Incident, Stage, Trigger, Waiting};
 use runbook::order::Purpose;
 use runbook::time::Stamp;
 
@@ -35,9 +35,11 @@ pub fn headline(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner)
             draft.line(&line);
         }
     }
-    if let Stage::Closing { how, .. } | Stage::Closed { how, .. } = &incident.stage
-        && how.wants_a_person()
-    {
+    let ended_with_a_person = match &incident.stage {
+        Stage::Closing { how, .. } | Stage::Closed { how, .. } => how.wants_a_person(),
+        _ => false,
+    };
+    if ended_with_a_person || incident.unsettled().is_some() {
         for line in &report.todo {
             draft.line(&Prose::of("• ").say(line));
         }
@@ -100,6 +102,12 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
             }
         }
         Stage::InDoubt => match incident.last_attempt() {
+            Some(Attempt { number, order, started, unsettled: Some(unsettled), .. }) => {
+                let line =
+                    Prose::new().strong("Cannot see how it ended").say(format!(" (#{number}): ")).join(words::order(order));
+                let line = line.say(format!(", since {}: no look could tell since ", moment(*started, near)));
+                line.say(moment(unsettled.since, near)).say(": ").say(&unsettled.why).stop()
+            }
             Some(attempt) => {
                 let verb = match attempt.order.purpose {
                     Purpose::Do => "Acting",

@@ -27,9 +27,9 @@ pub struct Report {
     pub summary: String,
     /// What it works on.
     pub target: String,
-    /// Where it is, or how it ended: a word of [`runbook::incident::Stage::word`].
+    /// Where it is, or how it ended: a word of [`Incident::word`].
     pub state: String,
-    /// Why it ended so; nothing while it is open.
+    /// Why it ended so, or why nobody can see how its act ended; nothing in any other open one.
     pub why: Option<String>,
     /// It is closed.
     pub over: bool,

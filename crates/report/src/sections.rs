@@ -1,6 +1,7 @@
 //! The layout of a report: headings and lines, the same for Slack and for a terminal. What matters most stands first, because a
 //! message has a budget and what does not fit is left out from the end. Deliberately no numbers are computed here.
 
+use runbook::incident::Stage;
 use runbook::order::Purpose;
 
 use crate::figures::figure;
@@ -27,7 +28,11 @@ pub(crate) struct Section {
 /// The outcome in one sentence.
 pub(crate) fn outcome(report: &Report) -> Prose {
     // A call is under way in the ordinary course of things: `in doubt` would read as an alarm.
-    let state = if report.state == "in_doubt" { "acting, not settled yet".to_owned() } else { report.state.replace('_', " ") };
+    let state = match report.state.as_str() {
+        "in_doubt" => "acting, not settled yet".to_owned(),
+        Stage::UNSETTLED => "acted, and how that ended cannot be seen".to_owned(),
+        word => word.replace('_', " "),
+    };
     let line = Prose::new().strong(state);
     let line = line.say(": ").say(&report.runbook).say(" on ").say(&report.target);
     match &report.why {

@@ -140,6 +140,21 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
                 (Voice::Follow, Prose::of("The call got no answer: ").code(words).say(". A look settles it."))
             }
         },
+        Event::Unsettled { since, why } => {
+            let line = Prose::new().strong(format!("Cannot see how #{} ended", step.started));
+            let line = line.say(format!(", since {}: ", words::moment(*since, step.at))).say(why).stop();
+            if incident.unsettled().is_none() || step.started != incident.attempts.len() {
+                // Whoever hears of it late has nothing more to do for it.
+                return (Voice::Follow, line);
+            }
+            let line = line
+                .say(" ")
+                .say(words::looks_on())
+                .say(". Somebody has to look there: what was begun may be half done. ")
+                .code(manner.note(incident.id));
+            let line = line.say(" ends the call; ").code(manner.pause(incident)).say(" keeps it from acting when it can see.");
+            (Voice::Channel, line)
+        }
         Event::Settled { verdict, .. } => {
             let (Verdict::Landed(why) | Verdict::Partly(why) | Verdict::NotLanded(why) | Verdict::Unknowable(why)) = verdict;
             let word = format!("{}:", words::verdict(step.purpose, verdict));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use runbook::incident::{Event, Gate, Incident, IncidentId, Stage};
+use runbook::incident::{Attempt, Event, Gate, Incident, IncidentId, Stage};
 use runbook::text::inert;
 use runbook::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Summary {
     pub runbook: String,
     /// What it works on.
     pub target: String,
-    /// Where it is, or how it ended: a word of [`runbook::incident::Stage::word`].
+    /// Where it is, or how it ended: a word of [`Incident::word`].
     pub state: String,
     /// Why, where it says why.
     pub why: String,
@@ -37,13 +37,13 @@ impl Summary {
     pub fn of(incident: &Incident) -> Self {
         let why = match &incident.stage {
             Stage::Closing { why, .. } | Stage::Closed { why, .. } => why.as_str(),
-            _ => "",
+            _ => incident.unsettled().map_or("", |unsettled| unsettled.why.as_str()),
         };
         Self {
             id: incident.id,
             runbook: incident.runbook.name.clone(),
             target: incident.target.to_string(),
-            state: incident.stage.word().to_owned(),
+            state: incident.word().to_owned(),
             why: why.to_owned(),
             opened: incident.opened,
             last: incident.last,
@@ -85,6 +85,9 @@ pub fn show(incident: &Incident, events: &[(Stamp, Event)], manner: &Manner) -> 
 /// on; it is told before the first decision that was made by it.
 pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeMap<u64, String>, manner: &Manner) -> String {
     let state = match (&incident.stage, incident.last_attempt()) {
+        (Stage::InDoubt, Some(Attempt { number, unsettled: Some(unsettled), .. })) => {
+            format!("how #{number} ended cannot be seen since {}", second(unsettled.since))
+        }
         (Stage::InDoubt, Some(attempt)) => format!("acting (in doubt after {})", second(attempt.deadline)),
         (stage, _) => stage.word().to_owned(),
     };
@@ -106,6 +109,7 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeM
             | Event::Reminded { .. }
             | Event::AnswerRefused { .. }
             | Event::Quieted { .. }
+            | Event::Unsettled { .. }
             | Event::Looked { .. } => &[][..],
             _ => continue,
         };
@@ -117,8 +121,10 @@ pub fn explain(incident: &Incident, events: &[(Stamp, Event)], in_force: &BTreeM
         }
         text.push_str(&format!("\n{}  {}\n", second(step.at), line.plain()));
         text.push_str(&guards(gates));
-        let told_only =
-            matches!(step.event, Event::Opened(_) | Event::Looked { .. } | Event::Reminded { .. } | Event::Quieted { .. });
+        let told_only = matches!(
+            step.event,
+            Event::Opened(_) | Event::Looked { .. } | Event::Reminded { .. } | Event::Quieted { .. } | Event::Unsettled { .. }
+        );
         decisions += usize::from(!told_only);
     }
     if decisions == 0 {

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use runbook::identity::{Identity, Selection};
+use runbook::incident::settled::{GIVES_UP_AFTER, LOOKS_EVERY};
 use runbook::incident::{Aim, Ask, How, Incident, IncidentId};
 use runbook::order::{Order, Purpose, Verdict};
 use runbook::silence::{Became, Quieted};
-use runbook::time::Stamp;
+use runbook::time::{Span, Stamp};
 
 use crate::prose::Prose;
 
@@ -47,6 +48,16 @@ impl Manner {
     /// The command that shows every decision of an incident.
     pub(crate) fn explain(&self, id: IncidentId) -> String {
         format!("{} explain {id}", self.command)
+    }
+
+    /// The command that says that somebody is at it, which ends the call.
+    pub(crate) fn note(&self, id: IncidentId) -> String {
+        format!("{} note {id} \"I am at it\"", self.command)
+    }
+
+    /// The command that keeps runbookd from acting on an incident's target.
+    pub(crate) fn pause(&self, incident: &Incident) -> String {
+        format!("{} pause target:{}", self.command, incident.target)
     }
 
     /// The command that marks an incident, where its runbook goes by marks and this one has none yet.
@@ -171,6 +182,15 @@ pub(crate) const fn verdict(purpose: Purpose, verdict: &Verdict) -> &'static str
     }
 }
 
+/// What goes on where nobody can see how an act ended, and what anybody can do meanwhile.
+pub(crate) fn looks_on() -> String {
+    let (every, most) = (Span::from(LOOKS_EVERY), Span::from(GIVES_UP_AFTER));
+    format!(
+        "runbookd looks on every {every}, for {most} at most, keeps its other incidents away from there meanwhile, and goes on by itself \
+         as soon as it can see"
+    )
+}
+
 /// What a look is for.
 pub(crate) const fn aim(aim: Aim) -> &'static str {
     match aim {
@@ -203,6 +223,7 @@ pub(crate) fn mark(incident: &Incident) -> &'static str {
             How::Denied | How::HandedOver | How::Stuck => "🔴",
         },
         Stage::Waiting { on: Waiting::Person(_), .. } => "🟡",
+        _ if incident.unsettled().is_some() => "🔴",
         _ => "🔵",
     }
 }

@@ -1,8 +1,9 @@
 //! Calls people for what runbookd gave up: each such incident is an alert of runbookd's own, `RunbookdGaveUp`, at every configured
-//! Alertmanager, and stays one until a person notes something to the incident, its alerts are over, or a day has passed. Why not
-//! wait for the page that Alertmanager holds back: runbookd knows now that it will not cure this. What is to be raised is asked of
-//! the journal each time, so a crash loses nothing; each Alertmanager is told apart from the others, so one that hangs holds up
-//! none. Deliberately no say in who is called and how: Alertmanager's routes have it.
+//! Alertmanager, and stays one until a person notes something to the incident, its alerts are over, or a day has passed. So is one
+//! of which nobody can see how its act ended, until somebody can, or has noted it. Why not wait for the page that Alertmanager holds
+//! back: runbookd knows now that it will not cure this. What is to be raised is asked of the journal each time, so a crash loses
+//! nothing; each Alertmanager is told apart from the others, so one that hangs holds up none. Deliberately no say in who is called
+//! and how: Alertmanager's routes have it.
 
 mod call;
 
@@ -17,6 +18,7 @@ use runbook::text::inert;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use call::is_same_call;
 pub use call::{ALERT, call};
 
 use crate::config::AlertmanagerSettings;
@@ -99,8 +101,15 @@ async fn tell(daemon: &Daemon, settings: &AlertmanagerSettings, told: &mut Told)
     let now = daemon.clock.now();
     let raised: BTreeMap<IncidentId, GivenUp> =
         daemon.journal.given_up(now.minus(FOR_AT_MOST)).await?.into_iter().map(|one| (one.incident, one)).collect();
-    let over: Vec<&GivenUp> = told.raised.values().filter(|one| !raised.contains_key(&one.incident)).collect();
-    let is_news = !over.is_empty() || raised.keys().any(|id| !told.raised.contains_key(id));
+    let current = daemon.current();
+    let inventory = &current.configuration.inventory;
+    let over: Vec<&GivenUp> = told
+        .raised
+        .values()
+        .filter(|one| raised.get(&one.incident).is_none_or(|now| !is_same_call(one, now, inventory)))
+        .collect();
+    let is_news =
+        !over.is_empty() || raised.values().any(|one| told.raised.get(&one.incident).is_none_or(|old| old.how != one.how));
     let is_due = told.again.is_none_or(|again| Instant::now() >= again);
     if raised.is_empty() && over.is_empty() || !is_news && !is_due {
         if raised.is_empty() && over.is_empty() {
@@ -109,8 +118,6 @@ async fn tell(daemon: &Daemon, settings: &AlertmanagerSettings, told: &mut Told)
         }
         return Ok(());
     }
-    let current = daemon.current();
-    let inventory = &current.configuration.inventory;
     let calls: Vec<Value> = raised
         .values()
         .map(|one| call(one, inventory, now.plus(call::STAYS)))

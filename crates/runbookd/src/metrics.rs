@@ -270,7 +270,7 @@ impl Metrics {
             given_up: named(
                 to,
                 "given_up",
-                "Incidents that were given up and that people are called for, by how they ended",
+                "Incidents that people are called for, by how they ended; unsettled: open, and how an act ended cannot be seen",
                 Family::default(),
             ),
             calls: named(
@@ -297,7 +297,7 @@ impl Metrics {
             registry,
             reading: tokio::sync::Mutex::new(()),
         };
-        for stage in OPEN_STAGES {
+        for stage in scrape::OPEN_STAGES {
             let _ = metrics.open.get_or_create(&ByStage { stage });
         }
         for outcome in ["opened", "joined", "resent", "unmatched", "resolved_unknown", "unknown_status"] {
@@ -357,6 +357,7 @@ impl Metrics {
                 self.refused_by(gates);
                 self.harm.get_or_create(&ByRunbook { runbook: after.runbook.name.clone() }).inc();
             }
+            Event::Unsettled { .. } => self.acted(after, "unsettled"),
             Event::ActionStarted { .. } => self.acted(after, "started"),
             Event::ActionReplied { reply } => {
                 let outcome = match reply {
@@ -472,10 +473,6 @@ impl Drop for Connected {
         self.0.dec();
     }
 }
-
-/// The stages in which an incident is not over, and the word for one that this release cannot read.
-const OPEN_STAGES: [&str; 10] =
-    ["looking", "deciding", "asking", "held", "waiting", "in_doubt", "verifying", "sustaining", "closing", "unreadable"];
 
 fn look_seconds() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0])

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::{self, DaemonSettings};
 use crate::daemon::{Daemon, ReloadError};
-use crate::engine::{Engine, Listener};
+use crate::engine::{Engine, Listener, Patience};
 use crate::http::{Bounds, Server};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -109,7 +109,8 @@ fn start(daemon: &Arc<Daemon>, server: Server) -> JoinSet<&'static str> {
         }};
     }
     let live = Arc::new(Live::new(daemon.clock.clone(), daemon.follow(), daemon.telling.clone()));
-    let engine = Engine::new(daemon.journal.clone(), live, daemon.follow_configuration(), daemon.metrics.clone());
+    let engine = Engine::new(daemon.journal.clone(), live, daemon.follow_configuration(), daemon.metrics.clone())
+        .with_patience(Patience::of_this_build());
     let stop = daemon.stop.clone();
     part!("http", server.run());
     part!("engine", async move { engine.run(stop, GRACE).await });

@@ -91,6 +91,15 @@ async fn harm_while_an_order_is_in_doubt_waits_until_it_is_settled() {
 }
 
 #[tokio::test]
+async fn harm_by_an_act_that_cannot_be_seen_for_long_is_seen_with_it_and_undone() {
+    let remedies = vec![guarded("blind", Span::secs(5), vec![step(effect("a1")), step(effect("a2"))])];
+    let mut story = harmful("harm out of sight", remedies, "a1", &[]);
+    story.behaviour.blinds = Some(("a1", Purpose::Do, Duration::from_secs(900)));
+    assert_eq!(landed(&story).await, [done("a1"), undone("a1")], "nothing further is done");
+    rehearse(story).await;
+}
+
+#[tokio::test]
 async fn an_effect_that_begins_to_harm_while_it_lasts_is_taken_back() {
     let mut last = step(RehearsalAction { lasting: true, ..effect("more") });
     last.until = Some("ledger.effects > 5.0".parse().unwrap());

@@ -1,6 +1,7 @@
 //! Crash schedules: each story is told once for every point at which the process can stop (before and after every append,
 //! before and after every effect), on the real SQLite store. After every schedule the same things must hold.
 
+mod blind;
 mod harm;
 mod silence;
 pub mod stories;
@@ -15,6 +16,7 @@ use runbook::book::Configuration;
 use runbook::incident::{Answer, How, Incident, IncidentId, Next, Proof, Stage, Trigger};
 use runbook::order::Verdict;
 use runbookd::engine::{Engine, Silent};
+use runbookd::world::Point;
 use tokio::sync::watch;
 use world::{Behaviour, Happened, Outside, Rehearsal};
 
@@ -73,29 +75,33 @@ async fn tell(story: &Story, stops: &[usize]) -> (Outside, Vec<Incident>, Vec<us
     std::fs::write(directory.path().join("journal.db"), new_journal().await).unwrap();
     let outside = Outside::new(story.behaviour.clone());
     let mut points = Vec::new();
-    let mut opened = false;
     for life in 0..=stops.len() {
         let stop_at = stops.get(life).copied().unwrap_or(usize::MAX);
-        let world = Arc::new(Rehearsal::new(&outside, stop_at));
-        let journal = Journal::open(directory.path()).await.unwrap();
-        journal.adopt(&story.configuration, outside.now()).await.unwrap();
-        if !opened {
-            for (runbook, trigger) in &story.openings {
-                let chosen = Chosen { runbook: (*runbook).to_owned(), target: stories::target() };
-                journal.open_incident(&chosen, trigger.clone(), outside.now()).await.unwrap();
-            }
-            opened = true;
-        }
-        let (_keep, current) = watch::channel(Arc::new(story.configuration.clone()));
-        let engine = Engine::new(journal.clone(), world.clone(), current, Arc::new(Silent));
-        tokio::select! {
-            () = live(&engine, &journal, &outside, story.person) => {}
-            () = world.stopped.notified() => {}
-        }
-        points.push(world.points.lock().unwrap().len());
+        points.push(lives(story, directory.path(), &outside, stop_at).await.1.len());
     }
     let incidents = read_back(directory.path()).await;
     (outside, incidents, points)
+}
+
+/// One life of the process; the first one opens what the story opens. Gives its journal and the points that it passed.
+async fn lives(story: &Story, directory: &Path, outside: &Outside, stop_at: usize) -> (Journal, Vec<Point>) {
+    let world = Arc::new(Rehearsal::new(outside, stop_at));
+    let journal = Journal::open(directory).await.unwrap();
+    journal.adopt(&story.configuration, outside.now()).await.unwrap();
+    if journal.incidents(Filter::default()).await.unwrap().is_empty() {
+        for (runbook, trigger) in &story.openings {
+            let chosen = Chosen { runbook: (*runbook).to_owned(), target: stories::target() };
+            journal.open_incident(&chosen, trigger.clone(), outside.now()).await.unwrap();
+        }
+    }
+    let (_keep, current) = watch::channel(Arc::new(story.configuration.clone()));
+    let engine = Engine::new(journal.clone(), world.clone(), current, Arc::new(Silent));
+    tokio::select! {
+        () = live(&engine, &journal, outside, story.person) => {}
+        () = world.stopped.notified() => {}
+    }
+    let points = world.points.lock().unwrap().clone();
+    (journal, points)
 }
 
 /// Works until nothing is due any more.
@@ -156,7 +162,7 @@ fn assert_invariants(story: &Story, outside: &Outside, incidents: &[Incident], t
     let mut said: BTreeMap<(String, String), usize> = BTreeMap::new();
     for incident in incidents {
         let Stage::Closed { how, ref why } = incident.stage else {
-            panic!("{told}: {} is left {}", incident.id, incident.stage.word());
+            panic!("{told}: {} is left {}", incident.id, incident.word());
         };
         let stopped = ledger.happened.contains(&Happened::Stop);
         let allowed = story.ends.contains(&how) || (stopped && story.may_end.contains(&how));

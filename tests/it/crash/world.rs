@@ -42,6 +42,10 @@ pub struct Behaviour {
     pub mends_at: Option<Stamp>,
     /// These keys land this much after their call, whose answer is lost.
     pub lands_late: BTreeMap<&'static str, Duration>,
+    /// The first call of these goes nowhere, and no answer comes.
+    pub lost: Vec<(&'static str, Purpose)>,
+    /// From the first call of this on, looks cannot see for so long.
+    pub blinds: Option<(&'static str, Purpose, Duration)>,
     /// These keys land only by half.
     pub half: Vec<&'static str>,
     /// These strain what is beside the target from their call on, landed or not.
@@ -235,6 +239,14 @@ impl World for Rehearsal {
             let mut ledger = self.outside.ledger.lock().unwrap();
             ledger.land(now);
             ledger.happened.push(Happened::Effect(committed.incident(), key.clone(), order.purpose));
+            let called = |h: &&Happened| matches!(h, Happened::Effect(_, k, purpose) if *k == key && *purpose == order.purpose);
+            let first = ledger.happened.iter().filter(called).count() == 1;
+            if let Some((_, _, blind)) =
+                ledger.behaviour.blinds.filter(|of| first && (of.0, of.1) == (key.as_str(), order.purpose))
+            {
+                ledger.behaviour.blind_until = Some(now.plus(blind));
+            }
+            let lost = first && ledger.behaviour.lost.contains(&(key.as_str(), order.purpose));
             let late = ledger.behaviour.lands_late.get(key.as_str()).copied();
             let fails = match order.purpose {
                 Purpose::Do => rehearsal.fails,
@@ -242,6 +254,7 @@ impl World for Rehearsal {
                 Purpose::End => false,
             };
             match late {
+                _ if lost => {}
                 Some(after) if order.purpose == Purpose::Do => ledger.late.push((now.plus(after), key, order.purpose)),
                 _ if fails => return Reply::Failed("rehearsed failure".to_owned()),
                 _ => {

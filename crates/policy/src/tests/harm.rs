@@ -81,7 +81,7 @@ impl Scene {
 
     fn refuses(&self, event: &Event) {
         let mut incident = self.incident.clone();
-        assert!(incident.apply(self.now, event).is_err(), "{} is taken in while {}", event.kind(), incident.stage.word());
+        assert!(incident.apply(self.now, event).is_err(), "{} is taken in while {}", event.kind(), incident.word());
     }
 }
 
@@ -182,11 +182,15 @@ fn what_cannot_be_seen_is_neither_harm_nor_fine() {
 
 #[test]
 fn harm_while_an_order_is_in_doubt_waits_for_the_look_that_settles_it_and_then_undoes() {
-    for landed in [true, false] {
+    for (landed, unsettled) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut scene = begun(true);
         scene.looks(good);
         scene.acts();
+        if unsettled {
+            scene.happens(Event::Unsettled { since: scene.now, why: "it hangs".to_owned() });
+        }
         scene.happens(scene.harm(bad(scene.now), false));
+        assert_eq!(scene.incident.unsettled().is_some(), unsettled, "people stay called");
         assert_eq!(scene.incident.next(), Next::Settle, "an order that was sent is settled as always");
         scene.refuses(&scene.harm(bad(scene.now), false));
         scene.happens(Event::ActionReplied { reply: Reply::NoAnswer("it hung".to_owned()) });

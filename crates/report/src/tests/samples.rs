@@ -160,7 +160,7 @@ fn started(at: i64, order: Order) -> Event {
     Event::ActionStarted { order, deadline, settles_from: Stamp::from_millis(NIGHT + at + 15_000), gates: gates(&[]) }
 }
 
-fn settled(at: i64, verdict: Verdict) -> Event {
+pub(super) fn settled(at: i64, verdict: Verdict) -> Event {
     let fields = BTreeMap::from([("alive".to_owned(), Value::Number(0.0))]);
     let seen = Seen::Known { fields, subjects: vec![] };
     Event::Settled { verdict, finding: Finding { probe: "postgres.alive".into(), at: Stamp::from_millis(NIGHT + at), seen } }
@@ -185,6 +185,14 @@ pub(super) fn cured(words: &str) -> Sample {
             Event::Verified { findings: sessions(15_390, 0.41, 100..105, words), since: Stamp::from_millis(NIGHT + 350) },
         )
         .then(15_410, Event::Closed { how: How::Cured, why: "the remedy's own condition held for its time".into() })
+}
+
+/// Closed fourteen sessions, and the server has not answered since.
+pub(super) fn unsettled(words: &str) -> Sample {
+    let why = format!("postgres/main gave no answer within 5s{words}");
+    acting(words)
+        .then(10_150, Event::ActionReplied { reply: Reply::NoAnswer("no answer within 10s".into()) })
+        .then(135_200, Event::Unsettled { since: Stamp::from_millis(NIGHT + 15_160), why })
 }
 
 /// Asks before it closes anything.
@@ -385,7 +393,21 @@ pub(super) fn stopped(words: &str) -> Sample {
 
 /// All of them.
 pub(super) fn all(words: &str) -> Vec<Sample> {
-    let makers =
-        [opened, acting, cured, asking, unanswered, denied, handed_over, stuck, sustaining, ended, held, stopped, harmed];
+    let makers = [
+        opened,
+        acting,
+        unsettled,
+        cured,
+        asking,
+        unanswered,
+        denied,
+        handed_over,
+        stuck,
+        sustaining,
+        ended,
+        held,
+        stopped,
+        harmed,
+    ];
     makers.iter().map(|make| make(words)).collect()
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use runbook::incident::{Answer, Event, Proof};
+use runbook::order::Verdict;
 use runbook::silence::{Became, Quieted, Silence};
 use runbook::time::Stamp;
 
@@ -75,6 +76,23 @@ fn what_wants_a_person_is_shown_in_the_channel() {
     let loud: Vec<_> = said.iter().filter(|outgoing| outgoing.loud).map(|outgoing| outgoing.kind).collect();
     assert_eq!(loud, [Kind::Thread, Kind::Final]);
     assert!(say_all(&samples::cured(""), &mut Sent::default()).iter().all(|outgoing| !outgoing.loud));
+}
+
+#[test]
+fn what_cannot_be_seen_is_called_out_while_it_cannot_and_only_told_afterwards() {
+    let told = |sample: &Sample| {
+        let story = story(&sample.incident, &sample.events, &Manner::default());
+        story.into_iter().find(|entry| entry.line.plain().starts_with("Cannot see how #1 ended")).unwrap()
+    };
+    let blind = samples::unsettled("");
+    let line = told(&blind).line.plain();
+    for wanted in ["every 30s", "runbookd note INC-42 \"I am at it\"", "runbookd pause target:postgres/main"] {
+        assert!(line.contains(wanted), "{wanted}: {line}");
+    }
+    assert!(told(&blind).loud && !line.contains("  "), "{line}");
+    let sees = blind.then(600_000, samples::settled(599_990, Verdict::Landed("all are gone".into())));
+    let line = told(&sees);
+    assert!(!line.loud && !line.line.plain().contains("Somebody has to"), "whoever hears of it late has nothing to do: {line:?}");
 }
 
 #[test]

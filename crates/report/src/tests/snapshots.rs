@@ -30,7 +30,7 @@ fn shown(message: &Message) -> String {
 }
 
 /// Every snapshot, by its file's name; [`no_snapshot_is_dead`] compares.
-const ALL: [&str; 21] = [
+const ALL: [&str; 24] = [
     "explain_handed_over",
     "explain_harmed",
     "headline_acting",
@@ -42,16 +42,19 @@ const ALL: [&str; 21] = [
     "headline_hostile",
     "headline_stuck",
     "headline_sustaining",
+    "headline_unsettled",
     "list",
     "message_as_json",
     "report_cured",
     "report_handed_over",
     "report_stopped",
     "report_stuck",
+    "report_unsettled",
     "show_handed_over",
     "story_ended",
     "story_handed_over",
     "story_harmed",
+    "story_unsettled",
 ];
 
 fn check(name: &str, text: String) {
@@ -75,6 +78,7 @@ fn headlines() {
     check("headline_held", head(&samples::held("")));
     check("headline_stuck", head(&samples::stuck("")));
     check("headline_sustaining", head(&samples::sustaining("")));
+    check("headline_unsettled", head(&samples::unsettled("")));
     check("headline_hostile", head(&samples::asking(" <!channel> <https://evil|Approve> `x` \u{202e}*b* & \n")));
 }
 
@@ -83,7 +87,12 @@ fn reports() {
     let cured = samples::cured("");
     let report = final_report(&cured.incident, &cured.events, &manner());
     check("report_cured", format!("{}\n\n{}", shown(&report.message(&manner())), report.text()));
-    for (name, sample) in [("report_stuck", samples::stuck("")), ("report_stopped", samples::stopped(""))] {
+    let others = [
+        ("report_stuck", samples::stuck("")),
+        ("report_stopped", samples::stopped("")),
+        ("report_unsettled", samples::unsettled("")),
+    ];
+    for (name, sample) in others {
         check(name, final_report(&sample.incident, &sample.events, &manner()).text());
     }
     let over = samples::handed_over("");
@@ -100,6 +109,7 @@ fn stories() {
         ("story_handed_over", samples::handed_over("")),
         ("story_ended", samples::ended("")),
         ("story_harmed", samples::harmed("")),
+        ("story_unsettled", samples::unsettled("")),
     ];
     for (name, sample) in samples {
         let entries = story(&sample.incident, &sample.events, &manner());

@@ -249,6 +249,13 @@ pub enum Event {
         /// What.
         reply: Reply,
     },
+    /// For long no look could tell how it ended: a person is called, and the looks go on. At most once for each order.
+    Unsettled {
+        /// Since when no look could tell, without a break, as far as this life of the process has looked.
+        since: Stamp,
+        /// Why not, for people.
+        why: String,
+    },
     /// A look settled it.
     Settled {
         /// What the look says.
@@ -333,6 +340,7 @@ impl Event {
             Event::ActionStarted { .. } => "action_started",
             Event::Quieted { .. } => "quieted",
             Event::ActionReplied { .. } => "action_replied",
+            Event::Unsettled { .. } => "unsettled",
             Event::Settled { .. } => "settled",
             Event::Verified { .. } => "verified",
             Event::NotVerified { .. } => "not_verified",
@@ -344,7 +352,7 @@ impl Event {
     }
 
     /// Every kind; the crash tests make their matrix from it.
-    pub const KINDS: [&'static str; 25] = [
+    pub const KINDS: [&'static str; 26] = [
         "opened",
         "alert_heard",
         "stopped",
@@ -363,6 +371,7 @@ impl Event {
         "action_started",
         "quieted",
         "action_replied",
+        "unsettled",
         "settled",
         "verified",
         "not_verified",

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::alert::AlertStatus;
 use crate::book::Runbook;
-use crate::finding::{Finding, Findings};
+use crate::finding::Findings;
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::judged::Weighed;
 use crate::incident::stage::{Aim, How, Stage};
 use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef};
-use crate::order::{Order, Purpose, Verdict};
+use crate::order::{Order, Purpose};
 use crate::time::Stamp;
 
 /// An event that the incident's stage does not list.
@@ -79,7 +79,7 @@ impl Incident {
     /// # Errors
     /// [`IllegalEvent`] when the stage does not list it.
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
-        let stage = self.stage.word();
+        let stage = self.word();
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
         self.weigh(event);
         self.seq += 1;
@@ -178,6 +178,7 @@ impl Incident {
             Event::Quieted { alerts } => self.quieted(alerts),
             Event::ActionReplied { reply } => self.replied(reply),
             Event::Settled { verdict, finding } => self.settled(at, verdict, finding),
+            Event::Unsettled { since, why } => self.is_unsettled(at, *since, why),
             Event::Verified { since, findings } => self.verified(at, *since, findings),
             Event::Harmed { condition, findings, why, unseen, .. } => self.harmed(condition, findings, why, *unseen),
             Event::NotVerified { why, unseen, .. } => {
@@ -275,6 +276,7 @@ impl Incident {
             deadline,
             settles_from,
             reply: None,
+            unsettled: None,
             verdict: None,
             silences: Vec::new(),
         });
@@ -295,101 +297,6 @@ impl Incident {
         Ok(())
     }
 
-    // InDoubt → Looking | Verifying | Closing. Only a look leads out.
-    fn settled(&mut self, at: Stamp, verdict: &Verdict, finding: &Finding) -> Result<(), String> {
-        let Stage::InDoubt = self.stage else { return Err("no order is in doubt".to_owned()) };
-        let index = self.attempts.len().checked_sub(1).ok_or("no order was started")?;
-        let attempt = self.attempts.last_mut().ok_or("no order was started")?;
-        attempt.verdict = Some(verdict.clone());
-        // A call that was refused before anything was sent cannot land later.
-        let refused = attempt.refused().map(str::to_owned);
-        if at < attempt.counts_from(verdict, finding).unwrap_or(attempt.settles_from) && refused.is_none() {
-            return Err("the call may still land, so nothing but *landed* can be concluded yet".to_owned());
-        }
-        let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
-        let (name, void) = (facts.name, attempt.order.is_void(finding));
-        let left_down = attempt.order.left_down(finding).is_some();
-        match (purpose, &attempt.with_reply(verdict)) {
-            (Purpose::End, Verdict::NotLanded(why)) if void => {
-                self.take_back(Aim::End);
-                self.end(How::HandedOver, format!("there is nothing left of {name} to end: {why}"));
-            }
-            (_, Verdict::Unknowable(why)) => self.end(How::Stuck, format!("whether {name} landed {UNSEEN}: {why}")),
-            // Of what did harm nothing more is done, but that what we ourselves stopped is started again.
-            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) if self.harm.is_some() => {
-                self.applied.push(index);
-                self.unwind("harm was seen");
-            }
-            (Purpose::Do, Verdict::NotLanded(_)) if self.harm.is_some() && !(left_down && self.may_decide_again()) => {
-                self.unwind("harm was seen");
-            }
-            (Purpose::Do, Verdict::Partly(why)) if facts.whole => {
-                self.applied.push(index);
-                self.unwind(&format!("{name} landed only partly: {why}"));
-            }
-            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) if facts.one_at_a_time => {
-                self.applied.push(index);
-                self.stage = Stage::Looking(Aim::Do);
-            }
-            (Purpose::Do, Verdict::Landed(_) | Verdict::Partly(_)) => {
-                self.applied.push(index);
-                self.at.step += 1;
-                self.failing = None;
-                let more = self.step().is_some();
-                self.stage = if more { Stage::Looking(Aim::Do) } else { Stage::Verifying { since: at } };
-            }
-            (Purpose::Do, Verdict::NotLanded(_)) if self.may_decide_again() => self.stage = Stage::Looking(Aim::Do),
-            (Purpose::Do, Verdict::NotLanded(why)) => match refused {
-                Some(why) => self.unwind(&format!("{name} could not be done, and nothing was sent: {why}")),
-                None => self.unwind(&format!("{name} did not land: {why}")),
-            },
-            (Purpose::Undo, Verdict::Landed(_)) => {
-                self.take_back(Aim::Undo);
-                self.unwind("what was done is undone");
-            }
-            (Purpose::Undo, Verdict::NotLanded(_)) if self.may_decide_again() => self.stage = Stage::Looking(Aim::Undo),
-            (Purpose::Undo, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
-                self.end(How::Stuck, format!("undoing {name} failed: {why}"));
-            }
-            (Purpose::End, Verdict::Landed(_)) => {
-                self.take_back(Aim::End);
-                match (&self.harm, self.to_take_back(Aim::End).is_some()) {
-                    // What else lasts has an end of its own, which need not have come.
-                    (None, true) => self.stage = Stage::Sustaining { since: at },
-                    (Some(_), true) => self.stage = Stage::Looking(Aim::End),
-                    (None, false) => self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned()),
-                    (Some(why), false) => self.end(How::HandedOver, format!("{why}; what lasted has been ended")),
-                }
-            }
-            (Purpose::End, Verdict::Partly(why) | Verdict::NotLanded(why)) => {
-                let ends = self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::End);
-                let tries = ends.filter(|attempt| self.attempts.get(index).is_some_and(|last| last.at == attempt.at)).count();
-                if tries >= ENDS_TRIED {
-                    self.end(How::Stuck, format!("{name} could not be ended in {tries} tries: {why}"));
-                } else {
-                    self.stage = Stage::Looking(Aim::End);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    // The call gave no answer (the process died, the server hung), a look after its last possible moment proves that nothing
-    // landed, and it is the first time: then the step, or its undo, may be looked at and decided on once more. A call that did answer
-    // and did not land is a remedy that does not work.
-    fn may_decide_again(&self) -> bool {
-        let Some(last) = self.attempts.last() else { return false };
-        let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        let same = |attempt: &&Attempt| {
-            // Of a step that goes from one thing to the next, each has its own tries.
-            attempt.at == last.at && attempt.order.purpose == last.order.purpose && {
-                !attempt.order.action.facts().one_at_a_time || attempt.order.selection == last.order.selection
-            }
-        };
-        let tries = self.attempts.iter().filter(same).count();
-        unanswered && tries < 2
-    }
-
     fn verified(&mut self, at: Stamp, since: Stamp, findings: &Findings) -> Result<(), String> {
         let Stage::Verifying { since: began } = self.stage else { return Err("nothing is being verified".to_owned()) };
         let hold = self.remedy().map_or(std::time::Duration::ZERO, |remedy| remedy.verify.hold.duration());
@@ -405,12 +312,6 @@ impl Incident {
             self.end(How::Cured, "the remedy's own condition held for its time".to_owned());
         }
         Ok(())
-    }
-
-    fn take_back(&mut self, aim: Aim) {
-        if let Some(number) = self.to_take_back(aim).map(|attempt| attempt.number) {
-            self.applied.retain(|index| self.attempts.get(*index).is_none_or(|attempt| attempt.number != number));
-        }
     }
 
     // A rung did not help: what can be undone is undone, newest first; then comes the next rung, or a person.
@@ -461,9 +362,3 @@ impl Incident {
         self.alerts.values().any(|alert| alert.status == AlertStatus::Firing)
     }
 }
-
-/// What an incident's end says that nobody could see the end of an act of.
-pub const UNSEEN: &str = "cannot be known";
-
-/// How often ending a lasting effect is tried, each time after a fresh look, before a person is called.
-const ENDS_TRIED: usize = 3;

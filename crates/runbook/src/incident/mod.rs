@@ -2,7 +2,7 @@
 //!
 //! Why a fold: being in the middle of an action and having crashed in the middle of one are then the same state with the
 //! same way out. [`event`] lists what can happen, [`stage`] where an incident can be, [`fold`] which event leads where
-//! (anything not listed is an [`IllegalEvent`]), [`next`] what the engine has to do. Deliberately no clock, no I/O, and no
+//! (anything not listed is an [`IllegalEvent`]), [`settled`] how an order that is in doubt comes to its end, [`next`] what the engine has to do. Deliberately no clock, no I/O, and no
 //! opinion on *whether* to act: that is `policy`.
 
 pub mod ask;
@@ -14,6 +14,7 @@ pub mod judged;
 mod looked;
 pub mod next;
 mod quieted;
+pub mod settled;
 pub mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub use fold::IllegalEvent;
 pub use harm::{Judged, Watch};
 pub use judged::{Mark, Weighed};
 pub use next::Next;
+pub use settled::Unsettled;
 pub use stage::{Aim, How, Stage};
 
 use crate::action::Lasts;
@@ -88,6 +90,9 @@ pub struct Attempt {
     pub settles_from: Stamp,
     /// What the call replied, if it did. Never the proof.
     pub reply: Option<Reply>,
+    /// That a person was called because no look could tell how it ended, if one was.
+    #[serde(default)]
+    pub unsettled: Option<Unsettled>,
     /// What the look afterwards said.
     pub verdict: Option<Verdict>,
     /// What Alertmanager was asked to keep quiet meanwhile.
@@ -197,6 +202,11 @@ impl Incident {
     /// Whether every alert that belongs to it is resolved. Never true for an incident that no alert opened.
     pub fn alerts_are_over(&self) -> bool {
         !self.alerts.is_empty() && self.alerts.values().all(|alert| alert.status == AlertStatus::Resolved)
+    }
+
+    /// Where it is, or how it ended, in a word for metrics, lists and messages.
+    pub fn word(&self) -> &'static str {
+        if self.unsettled().is_some() { Stage::UNSETTLED } else { self.stage.word() }
     }
 
     /// Whether it is over.

@@ -116,7 +116,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word for metrics, lists and messages.
+    /// The word of an order in doubt of which no look can tell how it ended, for which a person is called.
+    pub const UNSETTLED: &'static str = "unsettled";
+
+    /// The stage's own word; what people are told is [`crate::incident::Incident::word`].
     pub const fn word(&self) -> &'static str {
         match self {
             Stage::Looking(_) => "looking",
@@ -135,13 +138,14 @@ impl Stage {
     }
 
     /// Every word, for metrics.
-    pub const WORDS: [&'static str; 16] = [
+    pub const WORDS: [&'static str; 17] = [
         "looking",
         "deciding",
         "asking",
         "held",
         "waiting",
         "in_doubt",
+        Stage::UNSETTLED,
         "verifying",
         "sustaining",
         "closing",

@@ -9,7 +9,7 @@ use policy::{Case, Decision, Late, Ruling, decide};
 use runbook::book::Configuration;
 use runbook::finding::Findings;
 use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
-use runbook::order::{Order, Purpose, Verdict};
+use runbook::order::Order;
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
 
@@ -18,10 +18,6 @@ use crate::engine::watching::Eyes;
 use crate::engine::{Engine, LEASE, quieting};
 use crate::world::{Point, World};
 
-/// How long after an order can no longer land its settling look may still fail before a person is called.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
-/// The first and the longest stretch between two settling looks.
-const SETTLE_POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 /// How long to wait before deciding again when a start was refused.
 const DECIDE_AGAIN: Duration = Duration::from_millis(50);
 
@@ -258,43 +254,6 @@ impl<W: World> Engine<W> {
             *renewed = now;
         }
         Ok(())
-    }
-
-    /// Looks until the order in doubt is known to have landed, or until nothing can land any more. None when told to stop.
-    async fn settle(&self, claim: &Claim, stop: &CancellationToken, eyes: &mut Eyes) -> anyhow::Result<Option<Event>> {
-        let Some(attempt) = claim.incident.last_attempt() else { anyhow::bail!("in doubt without an order") };
-        let (order, settles_from) = (&attempt.order, attempt.settles_from);
-        // Of a taking back the tries are few, so they are not spent within a moment.
-        let refused = order.purpose == Purpose::Do && matches!(attempt.reply, Some(Reply::Refused(_)));
-        let look = order.settling_look();
-        let mut nap = SETTLE_POLL.0;
-        let mut renewed = self.world.now();
-        loop {
-            let configuration = self.configuration();
-            let finding = self.look_once(&configuration, &order.target, &look).await;
-            let now = self.world.now();
-            let verdict = match order.verdict(&finding) {
-                // Of a command no look can tell; but what was not sent did not run.
-                Verdict::Partly(_) if refused && order.leaves_no_trace() => Verdict::NotLanded("nothing was sent".to_owned()),
-                seen => seen,
-            };
-            let patient_until = attempt.counts_from(&verdict, &finding).unwrap_or_else(|| settles_from.plus(SETTLE_PATIENCE));
-            if now >= patient_until {
-                return Ok(Some(Event::Settled { verdict, finding }));
-            }
-            if order.purpose == Purpose::Do
-                && eyes.due_in(&claim.incident, now) == Some(Duration::ZERO)
-                && let Some(harm) = self.glance(&claim.incident, eyes, &configuration).await
-            {
-                return Ok(Some(harm));
-            }
-            self.kept(claim, now, &mut renewed, "settling").await?;
-            tokio::select! {
-                () = stop.cancelled() => return Ok(None),
-                () = self.world.wait(nap.min(patient_until.since(now)).max(SETTLE_POLL.0)) => {}
-            }
-            nap = (nap * 2).min(SETTLE_POLL.1);
-        }
     }
 }
 

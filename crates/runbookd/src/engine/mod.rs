@@ -5,6 +5,7 @@
 mod drive;
 mod looks;
 mod quieting;
+mod settle;
 mod verify;
 mod watching;
 
@@ -22,6 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use settle::Patience;
+
 use crate::world::World;
 
 /// How long a claim is good for without being renewed.
@@ -37,6 +40,7 @@ pub struct Engine<W> {
     pub(crate) world: Arc<W>,
     pub(crate) current: watch::Receiver<Arc<Configuration>>,
     pub(crate) listener: Arc<dyn Listener>,
+    pub(crate) patience: Patience,
     failures: Arc<Mutex<HashMap<IncidentId, u32>>>,
 }
 
@@ -59,6 +63,7 @@ impl<W> Clone for Engine<W> {
             world: self.world.clone(),
             current: self.current.clone(),
             listener: self.listener.clone(),
+            patience: self.patience,
             failures: self.failures.clone(),
         }
     }
@@ -72,7 +77,13 @@ impl<W: World> Engine<W> {
         current: watch::Receiver<Arc<Configuration>>,
         listener: Arc<dyn Listener>,
     ) -> Self {
-        Self { journal, world, current, listener, failures: Arc::default() }
+        Self { journal, world, current, listener, patience: Patience::default(), failures: Arc::default() }
+    }
+
+    /// With another patience for what cannot be seen.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     pub(crate) fn configuration(&self) -> Arc<Configuration> {

@@ -8,16 +8,31 @@ use anyhow::Context;
 use journal::Journal;
 use policy::Ledger;
 use runbook::book::{Configuration, Mode};
-use runbook::incident::How;
+use runbook::incident::{How, Stage};
 use runbook::time::Stamp;
 
-use super::{ByHow, ByMode, ByRunbook, ByStage, Metrics, OPEN_STAGES, seconds, small};
+use super::{ByHow, ByMode, ByRunbook, ByStage, Metrics, seconds, small};
 
 /// What the text is, for the `Content-Type` header.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A journal that does not answer in this time is told of by its last values.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The stages in which an incident is not over, and the word for one that this release cannot read.
+pub(super) const OPEN_STAGES: [&str; 11] = [
+    "looking",
+    "deciding",
+    "asking",
+    "held",
+    "waiting",
+    "in_doubt",
+    Stage::UNSETTLED,
+    "verifying",
+    "sustaining",
+    "closing",
+    "unreadable",
+];
 
 impl Metrics {
     /// All metrics, with what the journal says now.
@@ -50,7 +65,8 @@ impl Metrics {
             self.open.get_or_create(&ByStage { stage }).set(small(count));
         }
         let given_up = journal.given_up(now.minus(crate::giving_up::FOR_AT_MOST)).await?;
-        for how in How::ALL.into_iter().filter(|how| how.wants_a_person()).map(How::word) {
+        let ended = How::ALL.into_iter().filter(|how| how.wants_a_person()).map(How::word);
+        for how in ended.chain([Stage::UNSETTLED]) {
             let count = given_up.iter().filter(|one| one.how == how).count();
             self.given_up.get_or_create(&ByHow { how }).set(small(count as u64));
         }
@@ -116,6 +132,8 @@ mod tests {
             "runbookd_journal_writable 1",
             "runbookd_inbox_rows 0",
             "runbookd_given_up{how=\"stuck\"} 0",
+            "runbookd_given_up{how=\"unsettled\"} 0",
+            "runbookd_incidents_open{stage=\"unsettled\"} 0",
             "runbookd_breaker_open_overall 0",
             "runbookd_storm 0",
             "runbookd_paused_since_timestamp_seconds 0.0",

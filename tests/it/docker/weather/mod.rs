@@ -3,6 +3,7 @@
 //! there, and by the journal. Why several daemons before one Engine: each has the fault of its story on its own way there, and they
 //! wait out their deadlines side by side. Deliberately no container is killed from outside to make a fault.
 
+mod blind;
 mod daemon;
 mod engine;
 mod health;

@@ -336,6 +336,7 @@ fn counts_from(order: &Order, reply: Option<Reply>, subjects: Vec<Subject>) -> i
         deadline: Stamp::from_millis(20_000),
         settles_from: Stamp::from_millis(85_000),
         reply,
+        unsettled: None,
         verdict: None,
         silences: Vec::new(),
     };

@@ -91,7 +91,7 @@ async fn said(api: &Api, ask: &str, said: Said) -> Answer {
         Ok(after) => {
             daemon.metrics.answered(&said);
             tracing::info!(incident = %after.id, by, proved = proof.holds(), agreed = matches!(said, Said::Granted { .. }), "a question was answered");
-            Ok(answer(&json!({"incident": after.id, "stage": after.stage.word(), "by": by, "proved": proof.holds()})))
+            Ok(answer(&json!({"incident": after.id, "stage": after.word(), "by": by, "proved": proof.holds()})))
         }
         Err(no) => {
             let (reason, problem) = refusal(no);

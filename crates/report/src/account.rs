@@ -296,10 +296,10 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
         (None, _) if let Some(unsettled) = incident.unsettled() => {
             let number = incident.attempts.len();
             todo.push(format!(
-                "Look at {target} now: how #{number} ended cannot be seen since {}, and what it began may be half done.",
+                "Look at {target} now: since {} nobody can see how #{number} ended, and what it began may be half done.",
                 words::moment(unsettled.since, incident.opened)
             ));
-            todo.push(format!("Nothing else is needed: {}.", words::looks_on()));
+            todo.push(format!("It is not given up: {}.", words::looks_on()));
             todo.push(format!(
                 "“{}” ends the call; “{}” keeps runbookd from acting there when it can see.",
                 manner.note(incident.id),

@@ -3,7 +3,7 @@
 //! unchanged one is not sent again, and intermediate states may be dropped. Deliberately short: the story is in the thread.
 
 use runbook::alert::AlertStatus;
-use runbook::incident::{Ask, Attempt, Event, Incident, Stage, Trigger, Waiting};
+use runbook::incident::{Ask, Event, Incident, Stage, Trigger, Waiting};
 use runbook::order::Purpose;
 use runbook::time::Stamp;
 
@@ -102,20 +102,22 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
             }
         }
         Stage::InDoubt => match incident.last_attempt() {
-            Some(Attempt { number, order, started, unsettled: Some(unsettled), .. }) => {
-                let line =
-                    Prose::new().strong("Cannot see how it ended").say(format!(" (#{number}): ")).join(words::order(order));
-                let line = line.say(format!(", since {}: no look could tell since ", moment(*started, near)));
-                line.say(moment(unsettled.since, near)).say(": ").say(&unsettled.why).stop()
-            }
             Some(attempt) => {
-                let verb = match attempt.order.purpose {
-                    Purpose::Do => "Acting",
-                    Purpose::Undo => "Undoing",
-                    Purpose::End => "Ending",
+                let verb = match (&attempt.unsettled, attempt.order.purpose) {
+                    (Some(_), _) => "Cannot see how it ended",
+                    (None, Purpose::Do) => "Acting",
+                    (None, Purpose::Undo) => "Undoing",
+                    (None, Purpose::End) => "Ending",
                 };
                 let line = Prose::new().strong(verb).say(format!(" (#{}): ", attempt.number)).join(words::order(&attempt.order));
-                let line = line.say(format!(", since {}. No look has settled it yet.", moment(attempt.started, near)));
+                let line = line.say(format!(", since {}. ", moment(attempt.started, near)));
+                let line = match &attempt.unsettled {
+                    None => line.say("No look has settled it yet."),
+                    Some(unsettled) => line
+                        .say(format!("No look could tell since {}: ", moment(unsettled.since, near)))
+                        .say(&unsettled.why)
+                        .stop(),
+                };
                 match &incident.harm {
                     Some(why) if attempt.order.purpose == Purpose::Do => line.say(" Nothing more is done: ").say(why).stop(),
                     _ => line,

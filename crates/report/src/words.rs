@@ -186,8 +186,8 @@ pub(crate) const fn verdict(purpose: Purpose, verdict: &Verdict) -> &'static str
 pub(crate) fn looks_on() -> String {
     let (every, most) = (Span::from(LOOKS_EVERY), Span::from(GIVES_UP_AFTER));
     format!(
-        "runbookd looks on every {every}, for {most} at most, keeps its other incidents away from there meanwhile, and goes on by itself \
-         as soon as it can see"
+        "runbookd goes on looking, every {every} and for {most} at most, keeps its other incidents away from there meanwhile, and acts \
+         by itself again as soon as it can see"
     )
 }
 

@@ -22,8 +22,8 @@ require: ledger.broken
 remedies:
   - name: changes the ledger
     steps:
-      - rehearsal.effect: {key: a, FAILS silence: [{alertname: LedgerChanges, service: ledger}]}
-    verify: {until: ledger.effects >= 1.0, within: 2s, hold: 100ms}
+      - rehearsal.effect: {key: a, silence: [{alertname: LedgerChanges, service: ledger}]}
+    verify: {until: ledger.effects >= UNTIL, within: WITHIN, hold: 0s}
 otherwise: escalate
 "#;
 /// An Alertmanager of a test is young, and a young one says of nothing that it does not fire.
@@ -39,8 +39,9 @@ fn routes(people: &People) -> String {
 }
 
 /// A home whose runbook changes a ledger; these are its Alertmanagers.
-fn home(urls: &[String], fails: bool) -> Home {
-    let runbook = RUNBOOK.replace("FAILS", if fails { "fails: true," } else { "" });
+fn home(urls: &[String], helps: bool) -> Home {
+    let (until, within) = if helps { ("1.0", "2s") } else { ("100.0", "300ms") };
+    let runbook = RUNBOOK.replace("UNTIL", until).replace("WITHIN", within);
     let home = Home::new(&[("runbooks/noisy.yaml", runbook)]);
     let ledger = home.folder().join("ledger");
     std::fs::write(&ledger, "broken\n").unwrap();
@@ -93,7 +94,7 @@ fn why_not(daemon: &Daemon<'_>) -> String {
 async fn what_a_step_raises_is_silenced_until_its_deadline_and_nothing_else_is() {
     let people = People::start().await;
     let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
-    let home = home(&[alertmanager.url()], false);
+    let home = home(&[alertmanager.url()], true);
     let daemon = home.start(rehearsal_binary(), &[KNOWS]);
     begin(&daemon);
     let active = || silences(&alertmanager, Some("active")).pop();
@@ -139,7 +140,7 @@ async fn what_fires_already_is_not_silenced() {
     let people = People::start().await;
     let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
     fires(&alertmanager, "ledger");
-    let home = home(&[alertmanager.url()], false);
+    let home = home(&[alertmanager.url()], true);
     let daemon = home.start(rehearsal_binary(), &[KNOWS]);
     begin(&daemon);
     assert_eq!(daemon.wait_closed(SOON)["how"], "cured");
@@ -151,7 +152,7 @@ async fn what_fires_already_is_not_silenced() {
 async fn an_alertmanager_that_may_not_know_yet_what_fires_is_not_believed() {
     let people = People::start().await;
     let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
-    let home = home(&[alertmanager.url()], false);
+    let home = home(&[alertmanager.url()], true);
     let daemon = home.start(rehearsal_binary(), &[]);
     begin(&daemon);
     assert_eq!(daemon.wait_closed(SOON)["how"], "cured");
@@ -166,7 +167,7 @@ async fn an_alertmanager_that_hangs_or_is_away_holds_up_nothing_and_then_nothing
     for hangs in [true, false] {
         let nobody = format!("http://127.0.0.1:{}", xtask::servers::free_port().unwrap());
         let urls = if hangs { vec![alertmanager.url()] } else { vec![alertmanager.url(), nobody] };
-        let home = home(&urls, false);
+        let home = home(&urls, true);
         let daemon = home.start(rehearsal_binary(), &[KNOWS]);
         if hangs {
             alertmanager.process().stop().unwrap();
@@ -189,10 +190,10 @@ async fn an_alertmanager_that_hangs_or_is_away_holds_up_nothing_and_then_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_did_nothing_lets_its_alerts_be_heard_at_once() {
+async fn a_step_that_did_not_help_lets_its_alerts_be_heard_at_once() {
     let people = People::start().await;
     let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
-    let home = home(&[alertmanager.url()], true);
+    let home = home(&[alertmanager.url()], false);
     let daemon = home.start(rehearsal_binary(), &[KNOWS]);
     begin(&daemon);
     assert_eq!(daemon.wait_closed(SOON)["how"], "handed_over");
@@ -214,7 +215,7 @@ async fn a_cluster_is_given_one_silence() {
     until("the cluster has settled", Duration::from_secs(60), settled, || second.log());
     let settled = || (first.api("/status").ok()?["cluster"]["status"] == "ready").then_some(());
     until("the cluster has settled", Duration::from_secs(60), settled, || first.log());
-    let home = home(&[first.url(), second.url()], false);
+    let home = home(&[first.url(), second.url()], true);
     let daemon = home.start(rehearsal_binary(), &[KNOWS]);
     begin(&daemon);
     assert_eq!(daemon.wait_closed(SOON)["how"], "cured");
@@ -228,7 +229,7 @@ async fn a_cluster_is_given_one_silence() {
 async fn a_silence_whose_act_never_came_is_gone_with_the_deadline() {
     let people = People::start().await;
     let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
-    let home = home(&[alertmanager.url()], false);
+    let home = home(&[alertmanager.url()], true);
     // Once before it is on record that it was silenced, and once after.
     let mut daemon = home.start(rehearsal_binary(), &[KNOWS, ("RUNBOOKD_KILL_AT", "before-append:quieted")]);
     begin(&daemon);

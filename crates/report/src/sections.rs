@@ -134,7 +134,7 @@ fn done(report: &Report, act: &Act, detail: Detail) -> Vec<Prose> {
             }
         }
     }
-    lines.extend(act.quieted.iter().map(|quieted| Prose::of(quieted)));
+    lines.extend(act.quieted.iter().map(Prose::of));
     if act.in_force && report.wants_a_person {
         lines.push(Prose::of(format!("#{} is still in force", act.number)));
     }

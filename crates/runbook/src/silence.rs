@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn what_would_silence_too_much_is_no_side_effect() {
-        let table: [(&[(&str, &str)], Option<&str>); 11] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+        let table: [Case<'_>; 11] = [
             (&[("alertname", "BackendDown"), ("service", "backend")], None),
             (&[("alertname", "QueueStalls"), ("queue", "labels.queue")], None),
             (&[("service", "backend")], Some("no alert is named")),

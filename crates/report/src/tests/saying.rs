@@ -132,13 +132,13 @@ fn a_question_is_told_again_until_it_is_answered() {
 
 #[test]
 fn what_was_silenced_and_what_was_not_is_told_wherever_the_act_is() {
-    let silence = Silence { id: "4f1c".into(), at: "http://am:9093".into(), ends: Stamp::from_millis(samples::NIGHT + 12_000) };
+    let silence = Silence { id: "4f1c".into(), at: "http://am:9093".into(), ends: Stamp::from_millis(samples::NIGHT + 5_000) };
     let alert = |service: &str| format!("{{alertname=\"BackendErrors\", service=\"{service}\"}}");
     let alerts = vec![
         Quieted { alert: alert("backend"), became: Became::Silenced(silence) },
         Quieted { alert: alert("front"), became: Became::Not { why: "it fires already".into() } },
     ];
-    let sample = samples::acting("").then(5, Event::Quieted { alerts });
+    let sample = samples::acting("").then(205, Event::Quieted { alerts });
     let manner = Manner::default();
     let all = [
         story(&sample.incident, &sample.events, &manner).last().unwrap().line.plain(),

@@ -28,8 +28,9 @@ pub fn complain(loaded: &Loaded, rules: &[Rule<'_>], pages: &Pages<'_>) {
         let say = |severity, message: String, mend: &str| {
             pages.say(severity, &declared.runbook.name, &declared.part, message, mend);
         };
-        if loaded.daemon.alertmanagers.is_empty() {
-            let message = format!("{} can never be silenced: no Alertmanager is configured", declared.effect);
+        // Once for a step, and not for each of its alerts.
+        if loaded.daemon.alertmanagers.is_empty() && declared.step.silence.first() == Some(declared.effect) {
+            let message = "what this step raises can never be silenced: no Alertmanager is configured".to_owned();
             say(Severity::Error, message, "name it under `alertmanager` in runbookd.yaml, or remove `silence`");
         }
         if loaded.daemon.watchdog.as_ref().is_some_and(|watchdog| watchdog.alert == declared.effect.name()) {
@@ -92,8 +93,9 @@ fn met(declared: &Declared<'_>, rules: &[Rule<'_>], say: impl Fn(Severity, Strin
             _ => false,
         };
         if named.iter().all(never) {
-            let message = format!("no rule `{}` has this label `{label}`, so this silences nothing", effect.name());
-            return say(Severity::Warning, message, "write the label as the rule has it");
+            let what = value.map_or_else(|| format!("the label `{label}`"), |value| format!("`{label}: {value}`"));
+            let message = format!("alerts of `{}` never have {what}, so this silences nothing", effect.name());
+            return say(Severity::Warning, inert(&message, 400), "write the label as the rule has it");
         }
     }
     let (deadline, pending) = (declared.step.action.facts().deadline, named.iter().map(|rule| rule.pending).min());

@@ -6,16 +6,14 @@ use runbook::alert::Labels;
 use runbook::silence::SideEffect;
 use runbook::text::inert;
 
+use crate::config::written::steps::{WrittenLabels, WrittenSilence};
 use crate::config::yaml::{Document, Entries, Placed};
 
 /// A step that raises more than this has other troubles.
 const MOST: usize = 8;
 
-/// As it is written: alerts by their labels.
-pub type Written = Placed<Vec<Placed<Entries<Placed<String>>>>>;
-
 /// Reads them; none where any is wrong. `looked_up_by` is the label by which the runbook's target is found, where it is.
-pub fn silence(document: &Document, placed: &Written, looked_up_by: Option<&str>) -> Option<Vec<SideEffect>> {
+pub fn silence(document: &Document, placed: &WrittenSilence, looked_up_by: Option<&str>) -> Option<Vec<SideEffect>> {
     let written = placed.get()?;
     if written.is_empty() || written.len() > MOST {
         let message = format!("{} alerts are named here, which are none or too many to be a side effect", written.len());
@@ -26,7 +24,7 @@ pub fn silence(document: &Document, placed: &Written, looked_up_by: Option<&str>
     all.into_iter().collect()
 }
 
-fn side_effect(document: &Document, placed: &Placed<Entries<Placed<String>>>, looked_up_by: Option<&str>) -> Option<SideEffect> {
+fn side_effect(document: &Document, placed: &Placed<WrittenLabels>, looked_up_by: Option<&str>) -> Option<SideEffect> {
     let Entries(entries) = placed.get()?;
     let mut labels = Labels::new();
     for (label, value) in entries {

@@ -202,6 +202,11 @@ pub struct WrittenExec {
     pub within: Option<Placed<Span>>,
 }
 
+/// One alert, by its labels.
+pub type WrittenLabels = Entries<Placed<String>>;
+/// Alerts that a step raises by itself.
+pub type WrittenSilence = Placed<Vec<Placed<WrittenLabels>>>;
+
 /// What every step may say, whatever its action.
 #[derive(Deserialize, JsonSchema)]
 pub struct WrittenStepKeys {
@@ -218,7 +223,7 @@ pub struct WrittenStepKeys {
     /// silenced in Alertmanager from right before the act until its deadline, and never where one fires already. A value
     /// `labels.NAME` is that of the alert, where the target is looked up by that label.
     #[schemars(with = "Option<Vec<BTreeMap<String, String>>>")]
-    pub silence: Option<Placed<Vec<Placed<Entries<Placed<String>>>>>>,
+    pub silence: Option<WrittenSilence>,
 }
 
 /// What every look may say.

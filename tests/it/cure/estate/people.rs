@@ -159,7 +159,8 @@ fn a_restart_that_does_harm_is_no_cure_and_calls_a_person() {
     let leak = night.breaks("leak-memory");
     let restarted = || (night.identity("backend") != before && night.identity("backend").ends_with("running")).then_some(());
     until("the backend is restarted", PATIENCE, restarted, || told(&daemon, &home));
-    let well = || night.estate.containers().unwrap().iter().find(|one| one.service == "backend").is_some_and(|one| one.is_whole());
+    let well =
+        || night.estate.containers().unwrap().iter().find(|one| one.service == "backend").is_some_and(|one| one.is_whole());
     until("it is well again", SOON, || well().then_some(()), || told(&daemon, &home));
     // Its memory is well, its health check too; its API is not.
     let errors = night.breaks("errors-500");

@@ -26,7 +26,8 @@ use connect::Looking;
 use runbook::Stamp;
 use runbook::finding::{Finding, Seen, fields};
 use runbook::probe::{
-    DockerProbe, HttpProbe, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
+    DockerProbe, HttpProbe, PostgresProbe, Probe, Progress, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe,
+    RehearsalProbe,
 };
 use runbook::target::{Inventory, Target};
 use runbook::text::{humanize_duration, inert};
@@ -78,7 +79,8 @@ async fn dispatch(
         Probe::Redis(RedisProbe::Memory) => redis::memory(looking, target, within).await,
         Probe::Rabbitmq(RabbitmqProbe::Answering) => rabbitmq::answering(looking, target, within).await,
         Probe::Queue(QueueProbe::Depth) => queue::depth(looking, inventory, target, within).await,
-        Probe::Queue(QueueProbe::Progress) => queue::progress(looking, inventory, target, within).await,
+        Probe::Queue(QueueProbe::Progress) => queue::progress(looking, inventory, target, Progress::default(), within).await,
+        Probe::Queue(QueueProbe::ProgressOver(progress)) => queue::progress(looking, inventory, target, *progress, within).await,
         Probe::Docker(DockerProbe::Engine) => docker::engine::look(looking, target, within).await,
         Probe::Docker(DockerProbe::Service) => docker::service::look(looking, inventory, target, now, within).await,
         Probe::Docker(DockerProbe::Logs(logs)) => docker::logs::look(looking, inventory, target, logs, now, within).await,

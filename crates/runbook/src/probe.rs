@@ -71,8 +71,31 @@ pub enum RabbitmqProbe {
 pub enum QueueProbe {
     /// Ready, unacknowledged, consumers: the management API first, AMQP as second opinion.
     Depth,
-    /// Whether messages are being worked off: acknowledgements over the broker's own samples of the last minute.
+    /// Whether messages are being worked off, over a minute: as it was stored before the stretch could be chosen.
     Progress,
+    /// Whether messages are being worked off: acknowledgements over the broker's own samples of so long.
+    ProgressOver(Progress),
+}
+
+/// Parameters of `queue.progress`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Progress {
+    /// A queue is stalled when messages waited and none was acknowledged for this long: longer than the longest task.
+    pub over: Span,
+}
+
+impl Progress {
+    /// Shorter, and a broker that samples every five seconds has too few samples.
+    pub const SHORTEST: Span = Span::secs(20);
+    /// RabbitMQ keeps samples of five seconds for so long (`management.sample_retention_policies`).
+    pub const LONGEST: Span = Span::secs(600);
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { over: Span::secs(60) }
+    }
 }
 
 /// Looks at Docker.
@@ -171,7 +194,7 @@ impl Probe {
             Probe::Rabbitmq(RabbitmqProbe::Answering) => "rabbitmq.answering",
             Probe::Queue(QueueProbe::Depth) => "queue.depth",
             Probe::Docker(DockerProbe::Engine) => "docker.engine",
-            Probe::Queue(QueueProbe::Progress) => "queue.progress",
+            Probe::Queue(QueueProbe::Progress | QueueProbe::ProgressOver(_)) => "queue.progress",
             Probe::Docker(DockerProbe::Service) => "docker.service",
             Probe::Docker(DockerProbe::Logs(_)) => "docker.logs",
             Probe::Docker(DockerProbe::Stats) => "docker.stats",

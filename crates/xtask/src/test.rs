@@ -1,15 +1,14 @@
 //! `cargo xtask test`: everything that must pass before a change lands, in one command.
 //!
-//! Packages, an Engine and the estate's images are seen to while the code is built; then the test runner runs everything, and lints
-//! and documentation are checked beside it at the lowest priority, in the time that tests spend waiting. Its summary is the last
-//! thing printed, so that whoever reads the end of a log reads the result. Deliberately no retries: a test that fails now and then
-//! is a failing test.
+//! Packages, an Engine and the estate's images are seen to while the code is checked and built; then the test runner
+//! runs everything. Its summary is the last thing printed, so that whoever reads the end of a log reads the result.
+//! Deliberately no retries: a test that fails now and then is a failing test. And nothing beside the tests: lints at the lowest
+//! priority, tried, made the machine so busy that real servers missed real deadlines.
 
 mod times;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 
@@ -22,59 +21,50 @@ use crate::{command, engine, estate, licences, packages, paths, progress};
 /// When something that the tests need cannot be had, or a check before the tests fails.
 pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     let all = filters.is_empty();
-    let needs = if unit { None } else { Some(prepare(all)) };
-    let quick = if all { checks(QUICK) } else { Ok(()) };
+    let needs = (!unit).then(|| std::thread::spawn(prepare));
+    let checked = if all { check() } else { Ok(()) };
     // The tests are built even when a check failed, so that one run tells all; the build is of use the next time.
-    let built = progress::step("building the tests", || build(unit));
+    let compiled = progress::step("building the tests", || compile(unit));
     if let Some(needs) = needs {
         let ready = needs.join().ok().context("the thread that prepares servers and images died")?;
         ready.context("what the tests need is not there")?;
     }
-    quick?;
+    // Up before the first test, so that none of them is blamed for the time that its start takes; and not before the code is built,
+    // because it takes its share of the processors.
+    let estate = (all && !unit).then(|| std::thread::spawn(|| estate::Estate::up(estate::TEST).map(drop)));
+    let built = compiled.and_then(|()| progress::step("building the rehearsals", || build(unit)));
+    if let Some(estate) = estate {
+        estate.join().ok().context("the thread that brings the estate up died")?.context("the tests' estate is not up")?;
+    }
+    checked?;
     tests(filters, unit, &built?)
 }
 
-/// Servers, Engine and images, beside the build; and the estate where all tests are run, so that none of them is blamed for the
-/// time that its start takes.
-fn prepare(all: bool) -> JoinHandle<Result<()>> {
-    std::thread::spawn(move || {
-        packages::ensure(packages::SERVERS)?;
-        let engine = engine::ensure()?;
-        estate::ensure_images(&engine)?;
-        engine::ensure_tiny(&engine)?;
-        if all {
-            estate::Estate::up(estate::TEST)?;
-        }
-        Ok(())
-    })
+/// Servers, Engine and images, beside the build.
+fn prepare() -> Result<()> {
+    packages::ensure(packages::SERVERS)?;
+    let engine = engine::ensure()?;
+    estate::ensure_images(&engine)?;
+    engine::ensure_tiny(&engine)
 }
 
-/// A check of the code itself: its name, and how it is made.
-type Check = (&'static str, fn() -> Result<()>);
-
-/// What takes seconds.
-const QUICK: &[Check] =
-    &[("cargo fmt --check", || told(cargo(&["fmt", "--all", "--check"]))), ("licences", || licences::check().map(|_| ()))];
-
-/// What takes minutes.
-const SLOW: &[Check] = &[
-    ("cargo clippy", || told(patient(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))),
-    ("cargo doc", || {
-        let mut doc = patient(&["doc", "--workspace", "--no-deps", "--quiet"]);
+/// Style, lints, documentation and licences; all are run, and all failures told.
+fn check() -> Result<()> {
+    let mut failed = Vec::new();
+    let mut part = |name: &str, work: &dyn Fn() -> Result<()>| {
+        if let Err(error) = progress::step(name, work) {
+            progress::say(format_args!("{error:#}"));
+            failed.push(name.to_owned());
+        }
+    };
+    part("cargo fmt --check", &|| told(cargo(&["fmt", "--all", "--check"])));
+    part("licences", &|| licences::check().map(|_| ()));
+    part("cargo clippy", &|| told(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
+    part("cargo doc", &|| {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         told(doc)
-    }),
-];
-
-/// All are made, and all failures told.
-fn checks(checks: &[Check]) -> Result<()> {
-    let mut failed = Vec::new();
-    for (name, check) in checks {
-        if let Err(error) = progress::step(name, check) {
-            progress::say(format_args!("{error:#}"));
-            failed.push(*name);
-        }
-    }
+    });
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -84,18 +74,24 @@ fn checks(checks: &[Check]) -> Result<()> {
 /// Says to the tests of the whole daemon that both of its programs are built.
 pub(crate) const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
 
-/// What was built, for the runner: it asks cargo nothing more, so that the checks beside it may have cargo's lock.
+/// What was built, for the runner: it asks cargo nothing more, whose lock a person may want meanwhile.
 struct Built {
     metadata: PathBuf,
     binaries: PathBuf,
 }
 
-/// The tests, and the programs that they run: the daemon as it is shipped, and the one with rehearsals in it. Nothing is answered
-/// where the runner is cargo itself.
+/// Everything but examples, which the lints read: tests, and the daemon as it is shipped.
+fn compile(unit: bool) -> Result<()> {
+    if unit { Ok(()) } else { told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], TARGETS].concat())) }
+}
+
+/// What is built to be tested.
+const TARGETS: &[&str] = &["--lib", "--bins", "--tests"];
+
+/// The daemon with rehearsals in it, and the list of what is to be run. Nothing is answered where the runner is cargo itself.
 fn build(unit: bool) -> Result<Option<Built>> {
     if !unit {
-        told(cargo(&["build", "--workspace", "--all-targets", "--quiet", "--locked"]))?;
-        // Workspace-wide too, so that what it shares with the build before is not compiled a second time with other features.
+        // Workspace-wide, so that what it shares with the build before is not compiled a second time with other features.
         let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal"];
         told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))?;
     }
@@ -117,7 +113,6 @@ fn build(unit: bool) -> Result<Option<Built>> {
 
 fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode> {
     let all = filters.is_empty();
-    let beside = all.then(|| std::thread::spawn(|| checks(SLOW)));
     let (well, summary) = match built {
         Some(built) => {
             let mut runner = cargo(&["nextest", "run"]);
@@ -135,18 +130,10 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
     if all && let Err(error) = take_down() {
         progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
-    let clean = match beside.map(std::thread::JoinHandle::join) {
-        None | Some(Ok(Ok(()))) => true,
-        Some(Ok(Err(error))) => {
-            progress::say(format_args!("{error:#}; what was said is above"));
-            false
-        }
-        Some(Err(_)) => bail!("the thread that checks the code died"),
-    };
     let quick = built.is_none() || tell_slow(all);
     // The runner's own summary comes last, whatever is said before.
     progress::show(summary.trim_end());
-    Ok(if well && clean && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Where the runner leaves each test's time.
@@ -192,6 +179,8 @@ fn with_scope(mut command: Command, unit: bool) -> Command {
     if unit {
         // The tests of this crate start servers; those of all others, where they are unit tests, do not.
         command.args(["--lib", "--exclude", "xtask"]);
+    } else {
+        command.args(TARGETS);
     }
     command
 }
@@ -200,14 +189,6 @@ fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(paths::root()).args(arguments);
-    command
-}
-
-/// The same, in the time that nobody else wants.
-fn patient(arguments: &[&str]) -> Command {
-    let cargo = cargo(arguments);
-    let mut command = Command::new("nice");
-    command.current_dir(paths::root()).args(["-n", "19"]).arg(cargo.get_program()).args(cargo.get_args());
     command
 }
 

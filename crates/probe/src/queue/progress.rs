@@ -1,4 +1,5 @@
-//! `queue.progress`: whether messages are being worked off, by the samples that the management API keeps of the last minute.
+//! `queue.progress`: whether messages are being worked off, by the samples that the management API keeps of the last minute, or of as
+//! long as the runbook says.
 //!
 //! Why samples of the broker: a worker whose children hang answers every ping, and a queue that grows may be worked off all the
 //! same; only acknowledgements tell, and only over time. A message that is handed out without wanting one counts as acknowledged.
@@ -13,6 +14,7 @@ use connect::Looking;
 use connect::http::{Proof, below, management};
 use runbook::condition::Value;
 use runbook::finding::Seen;
+use runbook::probe::Progress;
 use runbook::target::{Inventory, Place, Target};
 use runbook::text::inert;
 use serde_json::Value as Json;
@@ -21,9 +23,8 @@ use crate::nearly;
 use crate::rabbitmq::{MOST_BYTES, json, number};
 use crate::seen::Fields;
 
-/// The last minute, every five seconds: as fine as a broker samples by itself.
-const SAMPLES: [(&str, &str); 4] =
-    [("msg_rates_age", "60"), ("msg_rates_incr", "5"), ("lengths_age", "60"), ("lengths_incr", "5")];
+/// A sample every five seconds: as fine as a broker samples by itself.
+const EVERY: &str = "5";
 
 /// Fewer samples, or a shorter time, do not show that nothing is worked off.
 const FEWEST_SAMPLES: usize = 4;
@@ -39,6 +40,7 @@ pub(crate) async fn progress(
     looking: &Looking,
     inventory: &Inventory,
     target: &Target,
+    progress: Progress,
     within: Duration,
 ) -> Result<Seen, String> {
     let Place::Queue { broker, queue } = &target.place else { return Err(format!("{} is no queue", target.id)) };
@@ -48,7 +50,10 @@ pub(crate) async fn progress(
     let asking = async {
         let (base, login) = management(broker)?;
         let mut url = below(&base, &["api", "queues", vhost, queue])?;
-        url.query_pairs_mut().extend_pairs(SAMPLES);
+        let age = progress.over.duration().as_secs().to_string();
+        let samples =
+            [("msg_rates_age", age.as_str()), ("msg_rates_incr", EVERY), ("lengths_age", &age), ("lengths_incr", EVERY)];
+        url.query_pairs_mut().extend_pairs(samples);
         looking.http().get_url(url, Proof::Basic(login), MOST_BYTES, nearly(within)).await
     };
     let answer = asking.await.map_err(|error| format!("the management API: {error:#}"));

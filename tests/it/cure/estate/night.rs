@@ -56,8 +56,8 @@ impl Night {
     }
 
     /// A home of the daemon where the estate's Alertmanager delivers, with the shipped configuration in this estate's ports. It acts
-    /// by itself, and what a person would only wait for is shortened: how long a cure has to hold, and how long a hung container is
-    /// waited for. All limits are the shipped ones.
+    /// by itself, and what a person would only wait for is shortened: how long a cure has to hold, how long a hung container is waited
+    /// for, and for how long nothing is finished. All limits are the shipped ones.
     pub fn home(&self) -> Home {
         // Where a busy machine misses scrapes, alerts come and go: that is no storm.
         self.home_with("storm: {incidents: 40, within: 5m}", &[])
@@ -82,6 +82,10 @@ impl Night {
                     assert!(text.contains("\nmode: {default: ask, night: auto}\n"), "{}", entry.path().display());
                     text = text.replace("\nmode: {default: ask, night: auto}\n", "\nmode: auto\n");
                     text = text.replace("hold: 30s", "hold: 2s").replace("stop_timeout: 30s", "stop_timeout: 3s");
+                    text = text.replace(
+                        "{queue.progress: {target: queue/celery}}",
+                        "{queue.progress: {target: queue/celery, over: 20s}}",
+                    );
                     for (shipped, ours) in instead {
                         text = text.replace(shipped, ours);
                     }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use runbook::book::Look;
 use runbook::finding::fields;
 use runbook::probe::{
-    DockerProbe, HttpProbe, Inside, PostgresProbe, Probe, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe, RehearsalProbe,
+    DockerProbe, HttpProbe, Inside, PostgresProbe, Probe, Progress, PrometheusProbe, QueueProbe, RabbitmqProbe, RedisProbe,
+    RehearsalProbe,
 };
 use runbook::target::{Kind, TargetId};
 use runbook::text::inert;
@@ -119,6 +120,17 @@ fn look(document: &Document, all: &Targets, own: Option<Kind>, value: &Placed<Ra
             document.complain(value.at(), format!("{} lines cannot be looked at", logs.tail), "write a `tail` from 1 to 5000");
         }
     }
+    if let Probe::Queue(QueueProbe::ProgressOver(Progress { over })) = &probe
+        && !(Progress::SHORTEST..=Progress::LONGEST).contains(over)
+    {
+        document.complain(
+            value.at(),
+            format!(
+                "an `over` of {over} is too short for a broker that samples every 5 seconds, or longer than it keeps samples"
+            ),
+            format!("write an `over` from {} to {}", Progress::SHORTEST, Progress::LONGEST),
+        );
+    }
     if probe.kind() == Kind::Rehearsal && !cfg!(feature = "rehearsal") {
         document.complain(value.at(), format!("`{probe}` is for rehearsals only, and this build has none"), "remove it");
     }
@@ -150,7 +162,7 @@ fn probe(document: &Document, at: Bytes, written: WrittenProbe) -> Option<Probe>
         WrittenProbe::QueueDepth(_) => Probe::Queue(QueueProbe::Depth),
         WrittenProbe::DockerEngine(_) => Probe::Docker(DockerProbe::Engine),
         WrittenProbe::DockerService(_) => Probe::Docker(DockerProbe::Service),
-        WrittenProbe::QueueProgress(_) => Probe::Queue(QueueProbe::Progress),
+        WrittenProbe::QueueProgress(progress) => Probe::Queue(QueueProbe::ProgressOver(progress)),
         WrittenProbe::DockerLogs(logs) => Probe::Docker(DockerProbe::Logs(logs)),
         WrittenProbe::DockerStats(_) => Probe::Docker(DockerProbe::Stats),
         WrittenProbe::DockerTop(_) => Probe::Docker(DockerProbe::Top),

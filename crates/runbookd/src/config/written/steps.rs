@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use runbook::Span;
 use runbook::action::{IdleState, RehearsalAction};
-use runbook::probe::{Logs, Query, Sessions};
+use runbook::probe::{Logs, Progress, Query, Sessions};
 use runbook::target::TargetId;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -45,9 +45,9 @@ pub enum WrittenProbe {
     /// Ready and unacknowledged messages, and consumers.
     #[serde(rename = "queue.depth")]
     QueueDepth(Nothing),
-    /// Whether messages are being worked off: acknowledgements over the broker's samples of the last minute.
+    /// Whether messages are being worked off: acknowledgements over the broker's samples of the last minute, or of as long as said.
     #[serde(rename = "queue.progress")]
-    QueueProgress(Nothing),
+    QueueProgress(Progress),
     /// Whether the Engine answers, and its version.
     #[serde(rename = "docker.engine")]
     DockerEngine(Nothing),

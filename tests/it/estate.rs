@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use xtask::clock::{now, wait_for};
 use xtask::estate::{Estate, Fault, Fire};
+use xtask::http::Request;
 
 use crate::support::watch::Watch;
 use receiver::Receiver;
@@ -102,6 +103,11 @@ fn quiet(estate: &Estate, alert: &str) {
 fn whole(estate: &Estate) {
     let whole = || Ok(estate.containers()?.iter().all(xtask::estate::Container::is_whole).then_some(()));
     wait_for("every service to be healthy", RESOLVES_WITHIN, whole).unwrap();
+    // A worker is healthy when its broker hears it, which may be before it listens for faults; nginx says 502 for it until then.
+    let listens = |port: &str| Ok(Request::get(&estate.url(port)?).send().is_ok_and(|answer| answer.status != 502).then_some(()));
+    for port in ["PORT_BACKEND_FAULTS", "PORT_WORKER_FAULTS"] {
+        wait_for(&format!("an answer at {port}"), RESOLVES_WITHIN, || listens(port)).unwrap();
+    }
 }
 
 fn fires_is_delivered_and_resolves(alert: &str) {

@@ -99,6 +99,8 @@ async fn what_a_step_raises_is_silenced_until_its_deadline_and_nothing_else_is()
     begin(&daemon);
     let active = || silences(&alertmanager, Some("active")).pop();
     let silence = until("a silence", SOON, active, || home.log());
+    // Once it is made it is asked again whether anything fires: what comes in that moment ends it again.
+    until("it is written down", SOON, || (!events(&daemon, "quieted").is_empty()).then_some(()), || home.log());
     fires(&alertmanager, "ledger");
     fires(&alertmanager, "another");
     let alerts = alertmanager.api("/alerts").unwrap();

@@ -91,8 +91,9 @@ const TARGETS: &[&str] = &["--lib", "--bins", "--tests"];
 /// The daemon with rehearsals in it, and the list of what is to be run. Nothing is answered where the runner is cargo itself.
 fn build(unit: bool) -> Result<Option<Built>> {
     if !unit {
-        // Workspace-wide, so that what it shares with the build before is not compiled a second time with other features.
-        let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal"];
+        // Workspace-wide, and with an example beside it, which has cargo mind the dependencies of tests, too: otherwise what it shares
+        // with the build before would be compiled a second time with other features.
+        let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal", "--example", "decisions"];
         told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))?;
     }
     if !has_nextest() {

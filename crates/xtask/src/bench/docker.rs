@@ -40,7 +40,7 @@ const RUNBOOKS: [(&str, &str); 2] = [
         "restart",
         "runbook: restart\nsummary: restarts the one container\nmatch: ['alertname=\"Restart\"']\ntarget: service/bench\nmode: auto\n\
          limits: {cooldown: 0s, rate: [100000/1h]}\nlook:\n  service: {docker.service: {}}\nrequire: service.replicas > 0\nremedies:\n  \
-         - name: restart\n    steps:\n      - docker.restart: {min_healthy: 0, steady_for: 100ms, while: service.replicas > 0}\n    \
+         - name: restart\n    steps:\n      - docker.rolling_restart: {min_healthy: 0, steady_for: 100ms, while: service.replicas > 0}\n    \
          verify: {until: service.running == 1, within: 10s, hold: 0s}\notherwise: escalate\n",
     ),
     (

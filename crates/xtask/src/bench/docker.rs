@@ -261,7 +261,10 @@ fn targets_of(engine: &Engine, act: &Path) -> String {
 
 fn configure(folder: &Path, port: u16, engine: &Engine, act: &Path) -> Result<()> {
     paths::make(folder.join("runbooks"))?;
-    std::fs::write(folder.join("runbookd.yaml"), format!("listen: 127.0.0.1:{port}\n"))?;
+    // What a bad night would be is one act after the other here, so what guards an estate against one is wide.
+    let rules = "rules: {storm: {incidents: 100000, within: 5m}, overall: {rate: [100000/1h]}, per_target: {rate: [100000/1h]}, \
+                 disruption: {budget: 100000, per: 1h}}";
+    std::fs::write(folder.join("runbookd.yaml"), format!("listen: 127.0.0.1:{port}\n{rules}\n"))?;
     std::fs::write(folder.join("targets.yaml"), targets_of(engine, act))?;
     for (name, text) in RUNBOOKS {
         std::fs::write(folder.join(format!("runbooks/{name}.yaml")), text)?;

@@ -31,7 +31,8 @@ pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     }
     // Up before the first test, so that none of them is blamed for the time that its start takes; and not before the code is built,
     // because it takes its share of the processors.
-    let estate = (all && !unit).then(|| std::thread::spawn(|| estate::Estate::up(estate::TEST).map(drop)));
+    let goes_on = compiled.is_ok() && checked.is_ok();
+    let estate = (all && !unit && goes_on).then(|| std::thread::spawn(|| estate::Estate::up(estate::TEST).map(drop)));
     let built = compiled.and_then(|()| progress::step("building the rehearsals", || build(unit)));
     if let Some(estate) = estate {
         estate.join().ok().context("the thread that brings the estate up died")?.context("the tests' estate is not up")?;

@@ -129,10 +129,11 @@ async fn a_cure_in_time_wakes_nobody_a_dead_runbookd_holds_no_page_back_and_a_cu
     let unhealthy = night.breaks("unhealthy");
     let fires = || night.estate.alerts().unwrap().into_iter().any(|alert| alert["labels"]["alertname"] == "ServiceUnhealthy");
     until("the alert is there", SOON, || fires().then_some(()), || home.log());
+    let fired = xtask::clock::now();
     until("it is killed right before its act", HOLD, || daemon.child.try_wait().unwrap(), || home.log());
-    // At the latest when its hold is over; it may be before that where the alert was there for a moment already, because a group's
-    // hold begins with its first alert. (That a page is held so long is tried where nothing else happens: paging.rs.)
-    people.wait("ServiceUnhealthy", "firing", HOLD + LATER, || home.log());
+    let page = people.wait("ServiceUnhealthy", "firing", HOLD + LATER, || home.log());
+    let held = page.at.duration_since(fired);
+    assert!(held + Duration::from_secs(10) >= HOLD, "the page was held for {held:?} only");
     // And that it is dead is told past every hold.
     people.wait("RunbookdDown", "firing", SOON, || home.log());
     until("the hold of the first page is over", HOLD + LATER, || (leaked.elapsed() > HOLD + LATER).then_some(()), String::new);

@@ -99,7 +99,7 @@ async fn a_piece_that_cannot_be_had_keeps_no_other_back() {
     let held_list = proxy.on(1, Fault::Hold, |call| call.path.starts_with("/containers/json"));
     let begun = xtask::clock::now();
     let pieces = capture(&stage.listed_at(proxy.address(), None, None), &[container(&running)]).await;
-    assert!(begun.elapsed() < CAPTURE * 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < CAPTURE, "{:?}", begun.elapsed());
     assert!(held.come() && held_list.come());
     let failed: Vec<&str> = pieces.iter().filter(|(_, piece)| piece.is_err()).map(|(name, _)| &name[..5]).collect();
     assert_eq!(failed, ["stats", "a rep"], "{pieces:?}");
@@ -138,7 +138,7 @@ async fn an_engine_that_does_not_answer_leaves_every_look_unknown_in_time() {
         let begun = xtask::clock::now();
         let finding = look(&connections, &inventory, probe.clone()).await;
         assert!(finding.unknown().is_some_and(|why| why.contains("no answer within 4.5s")), "{probe:?} at {held}: {finding:?}");
-        assert!(begun.elapsed() < super::WITHIN + Duration::from_secs(3) && caught.come());
+        assert!(begun.elapsed() < super::WITHIN + Duration::from_secs(1) && caught.come());
     });
     futures_util::future::join_all(unanswered).await;
 

@@ -22,7 +22,7 @@ pub fn wall_millis() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Asks `look` every 20 ms until it answers `Some`, at most for `limit`.
+/// Asks `look` every 50 ms until it answers `Some`, at most for `limit`.
 ///
 /// # Errors
 /// The first error of `look`, or, once `limit` is over, one that says what was waited for.
@@ -35,7 +35,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result
         if start.elapsed() >= limit {
             bail!("waited {:.0?} for {what}, in vain", limit);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

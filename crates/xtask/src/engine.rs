@@ -17,6 +17,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::command;
 use crate::http::Request;
@@ -86,6 +87,33 @@ impl Engine {
     /// With what it printed when it fails.
     pub fn run(&self, arguments: &[&str]) -> Result<String> {
         Ok(command::output(self.docker().args(arguments))?.trim_end().to_owned())
+    }
+
+    /// What it answers to a GET. Whoever asks again and again asks this way: a program started for each question would keep a processor
+    /// busy.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub fn ask(&self, path: &str) -> Result<Value> {
+        Request::get(&format!("http://localhost{path}")).send_unix(&self.socket)?.ok()?.json()
+    }
+
+    /// A container, by name or id, as the Engine describes it.
+    ///
+    /// # Errors
+    /// When there is none, or the Engine does not answer.
+    pub fn inspect(&self, container: &str) -> Result<Value> {
+        self.ask(&format!("/containers/{container}/json"))
+    }
+
+    /// The containers of a Compose project, in any state, as the Engine's list has them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn project(&self, name: &str) -> Result<Vec<Value>> {
+        let filters = format!("%7B%22label%22%3A%5B%22com.docker.compose.project%3D{name}%22%5D%7D");
+        let listed = self.ask(&format!("/containers/json?all=1&filters={filters}"))?;
+        Ok(listed.as_array().cloned().unwrap_or_default())
     }
 
     /// Whether it has an image of that name.

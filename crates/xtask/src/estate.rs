@@ -190,16 +190,14 @@ impl Estate {
     /// # Errors
     /// When the Engine does not answer.
     pub fn containers(&self) -> Result<Vec<Container>> {
-        let filter = format!("label=com.docker.compose.project={}", self.name);
-        let format = "{{.Names}}\t{{.Label \"com.docker.compose.service\"}}\t{{.State}}\t{{.Status}}";
-        let text = self.engine.run(&["ps", "--all", "--filter", &filter, "--format", format])?;
-        Ok(text
-            .lines()
-            .filter_map(|line| {
-                let mut words = line.split('\t').map(str::to_owned);
-                Some(Container { name: words.next()?, service: words.next()?, state: words.next()?, status: words.next()? })
-            })
-            .collect())
+        let word = |value: &Value| value.as_str().unwrap_or_default().trim_start_matches('/').to_owned();
+        let read = |one: &Value| Container {
+            name: word(&one["Names"][0]),
+            service: word(&one["Labels"]["com.docker.compose.service"]),
+            state: word(&one["State"]),
+            status: word(&one["Status"]),
+        };
+        Ok(self.engine.project(&self.name)?.iter().map(read).collect())
     }
 
     /// Runs a program in a service's container and answers what it printed.

@@ -105,19 +105,20 @@ impl Project {
         names
     }
 
-    /// Waits until a template says this of a container.
-    pub fn wait_for(&self, container: &str, template: &str, wanted: &str) {
-        let said = || self.field(container, template);
+    /// Waits until a container's description has this at a JSON pointer.
+    pub fn wait_for(&self, container: &str, pointer: &str, wanted: impl Into<Value>) {
+        let wanted = wanted.into();
+        let said = || self.engine.engine().inspect(container).unwrap().pointer(pointer).cloned().unwrap_or_default();
         until(
-            &format!("{container} is {wanted}"),
+            &format!("{container} has {wanted} at {pointer}"),
             Duration::from_secs(30),
             || (said() == wanted).then_some(()),
-            || format!("it is {}\n{}\n{}", said(), self.home.log(), self.engine.log()),
+            || format!("it has {}\n{}\n{}", said(), self.home.log(), self.engine.log()),
         );
     }
 
     pub fn wait_health(&self, container: &str, wanted: &str) {
-        self.wait_for(container, "{{.State.Health.Status}}", wanted);
+        self.wait_for(container, "/State/Health/Status", wanted);
     }
 
     /// What the daemon and the proxy have to say, for a test that fails.

@@ -190,7 +190,7 @@ pub fn until<T>(what: &str, within: Duration, mut come: impl FnMut() -> Option<T
             return value;
         }
         assert!(began.elapsed() < within, "{what}: not within {within:?}\n{}", state());
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -134,8 +134,9 @@ impl Night {
 
     /// Which container of that service's usual name there is, since when it runs and whether it does: changes when it is touched.
     pub fn identity(&self, service: &str) -> String {
-        let format = "{{.Id}} {{.State.StartedAt}} {{.State.Status}}";
-        self.estate.engine().run(&["inspect", "--format", format, &self.estate.container(service)]).unwrap()
+        let seen = self.estate.engine().inspect(&self.estate.container(service)).unwrap();
+        let word = |at: &str| seen.pointer(at).and_then(Value::as_str).unwrap_or_default();
+        format!("{} {} {}", word("/Id"), word("/State/StartedAt"), word("/State/Status"))
     }
 
     /// Demands that nothing happened to containers of other services than these, and that the proxy let every call through.

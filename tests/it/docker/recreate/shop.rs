@@ -122,7 +122,7 @@ services:
     command: [sh, -c, "trap 'exit {exits}' TERM; while :; do sleep 0.1; done"]
     env_file: settings.env
     restart: {restart}
-    healthcheck: {{test: [CMD-SHELL, 'test "$$WORKERS" != broken'], interval: 500ms, timeout: 10s, retries: 2}}
+    healthcheck: {{test: [CMD-SHELL, 'test "$$WORKERS" != broken'], interval: 1s, timeout: 10s, retries: 1}}
     volumes: [/scratch]
     networks: {{default: {{aliases: [jobs]}}, inside: {{ipv4_address: {address}}}}}
     {more}
@@ -188,13 +188,10 @@ networks:
 
     /// All containers of the project, in any state, as the Engine describes them.
     pub fn containers(&self) -> Vec<Value> {
-        let label = format!("label=com.docker.compose.project={}", self.project);
-        let ids = self.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
-        let ids: Vec<&str> = ids.split_whitespace().collect();
-        if ids.is_empty() {
-            return Vec::new();
-        }
-        serde_json::from_str(&self.docker(&[&["inspect"][..], &ids].concat())).unwrap()
+        let engine = &self.yard.engine;
+        let describe = |one: &Value| engine.inspect(one["Id"].as_str()?).ok();
+        // One that goes between the list and its description is gone.
+        tokio::task::block_in_place(|| engine.project(&self.project).unwrap().iter().filter_map(describe).collect())
     }
 
     /// Their names and states, for people.

@@ -64,7 +64,7 @@ async fn a_restart_a_start_and_a_command_without_an_answer_are_done_once() {
     // It ends by itself with 42, and nothing starts it again.
     for service in gone {
         project.docker(&["exec", "--detach", &container(service, 1), "kill", "1"]);
-        project.wait_for(&container(service, 1), "{{.State.ExitCode}}", "42");
+        project.wait_for(&container(service, 1), "/State/ExitCode", 42);
     }
     make_ill(&project, &ill);
     let events = project.events();

@@ -119,6 +119,7 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
         Some(built) => {
             let mut runner = cargo(&["nextest", "run"]);
             runner.arg("--cargo-metadata").arg(&built.metadata).arg("--binaries-metadata").arg(&built.binaries);
+            runner.arg("--test-threads").arg(threads().to_string());
             runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
             let _ = std::fs::remove_file(report());
             command::shown_until(&mut runner, "     Summary [")?
@@ -136,6 +137,12 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
     // The runner's own summary comes last, whatever is said before.
     progress::show(summary.trim_end());
     Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many tests run at a time: one more than there are processors, because much of what is tested waits. With two more on two
+/// processors, tried, real servers were so late that what is promised of them no longer held.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
 /// Where the runner leaves each test's time.

@@ -151,6 +151,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
         let why = format!("the runbook {} is no longer in the configuration", case.incident.runbook.name);
         return gates.close("runbook", &why, Decision::End { how: How::HandedOver, why: why.clone() });
     };
+    pass!(gates, "runbook", guards::unchanged(case, rules));
     pass!(gates, "inventory", guards::in_inventory(case));
     pass!(gates, "cause", house::nothing_upstream(case));
     pass!(gates, "require", guards::required(case));
@@ -285,11 +286,6 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
                 && order.selection.is_within(approved)
             {
                 return Ok(format!("ask ({whence}): {} agreed", grant.by));
-            }
-            // What the runbook no longer has nobody can agree to, so nobody is asked.
-            if let Err(why) = case.current.still_has(&rules.name, &case.incident.target, order) {
-                let why = format!("a person would have to agree ({whence}), but {why}");
-                return Err(instead(why.clone(), Decision::End { how: How::HandedOver, why }));
             }
             let lasts = case.current.approval_expiry();
             let expires = case.now.plus(lasts);

@@ -6,14 +6,14 @@ use std::time::Duration;
 use runbook::action::{Action, Destroys};
 use runbook::book::{Recurrence, Runbook};
 use runbook::condition::{Condition, Truth};
-use runbook::incident::{Aim, How, IncidentId, Waiting};
+use runbook::incident::{Aim, How, Waiting};
 use runbook::order::Order;
 use runbook::target::TargetSelector;
 use runbook::text::inert;
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
-use crate::house::{room_again, windows};
+use crate::house::{self, room_again, windows};
 
 /// Findings older than this are not acted on.
 pub const FRESH_FOR: Duration = Duration::from_secs(15);
@@ -140,6 +140,20 @@ pub(crate) fn finishes(case: &Case<'_>) -> Option<String> {
     Some(format!("{name} was stopped for a restart and has not started again: that is finished first"))
 }
 
+/// What a person has changed since is not done by the text of before: whoever mended a runbook while this waited, and went on, wants
+/// anything but that. What it says now was not what this incident was looked at for, so a person has the word.
+pub(crate) fn unchanged(case: &Case<'_>, rules: &Runbook) -> Word {
+    if let Some(word) = finishes(case) {
+        return Ok(word);
+    }
+    if case.incident.runbook.does_as(rules) {
+        return Ok(format!("{} does what it did when this was opened", rules.name));
+    }
+    let name = &rules.name;
+    let why = format!("the runbook {name} was changed after this was opened: what it said then is not done any more");
+    Err(end(How::HandedOver, format!("{why}; `runbookd run {name}` does what it says now")))
+}
+
 /// The runbook's requirement, asked before the first step of each rung.
 pub(crate) fn required(case: &Case<'_>) -> Word {
     if begun(case) {
@@ -186,12 +200,8 @@ pub(crate) fn applies(case: &Case<'_>) -> Word {
 pub(crate) fn not_held(case: &Case<'_>) -> Word {
     match case.held_by.filter(|holder| *holder != case.incident.id) {
         None => Ok("no other incident holds the target".to_owned()),
-        Some(by) => Err(held(case.now, by)),
+        Some(by) => Err(house::kept(case, Waiting::Held { by }, format!("{by} is working on the target"))),
     }
-}
-
-pub(crate) fn held(now: Stamp, by: IncidentId) -> Instead {
-    wait(now.plus(RECHECK), Waiting::Held { by }, format!("{by} is working on the target"))
 }
 
 /// Why a person has to agree whatever the mode, if so: the service keeps data, and no runbook names it. A label may choose among

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use runbook::action::{Action, DockerAction};
-use runbook::book::{Rate, Runbook};
+use runbook::book::{Configuration, Rate, Runbook};
 use runbook::condition::Value;
 use runbook::health::Health;
-use runbook::incident::{Aim, How, Trigger, Waiting};
+use runbook::incident::{Aim, How, Incident, Trigger, Waiting};
 use runbook::order::Order;
 use runbook::rules::{Breaker, Storm};
 use runbook::target::{Class, Kind, TargetId};
@@ -22,6 +22,8 @@ use crate::permit::{Reservation, Scope};
 
 /// How often what keeps an incident from acting is looked at again, besides being woken.
 const KEPT_RETRY: Duration = Duration::from_secs(30);
+/// The same where another incident is at the target.
+const HELD_RETRY: Duration = Duration::from_secs(5);
 /// Fewer incidents than this that cannot see are no storm, whatever their share.
 const FEWEST_BLIND: u32 = 3;
 const BEGUN: &str = "counted when the step began";
@@ -67,17 +69,27 @@ pub(crate) fn reservations(case: &Case<'_>, runbook: &Runbook) -> Vec<Reservatio
 }
 
 /// Waits for what is around the incident, for as long as a person may be waited for, and then calls one.
-fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
-    let class = case.current.inventory.get(&case.incident.target).map_or(Class::P1, |target| target.traits.class);
-    let since = case.incident.kept_since.unwrap_or(case.now);
-    let response = class.response();
-    if case.now.since(since) >= response {
-        return end(
-            How::HandedOver,
-            format!("{why}; that has lasted for {}, and {class:?} is no longer left alone", Span::from(response)),
-        );
+pub(crate) fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
+    let class = class_of(case.incident, case.current);
+    let left_alone = kept_until(case.incident, case.current, case.now);
+    if case.now >= left_alone {
+        let lasted = Span::from(class.response());
+        let how = if case.aim == Aim::Do { How::HandedOver } else { How::Stuck };
+        return end(how, format!("{why}; that has lasted for {lasted}, and {class:?} is no longer left alone"));
     }
-    wait(case.now.plus(KEPT_RETRY).min(since.plus(response)), on, why)
+    // Whoever holds the target gives it back when it is done, which is asked for often and costs no event.
+    let again = if matches!(on, Waiting::Held { .. }) { HELD_RETRY } else { KEPT_RETRY };
+    wait(case.now.plus(again).min(left_alone), on, why)
+}
+
+/// Until when an incident may be kept from acting by what is around it, were that to go on from now: as long as a person may be
+/// waited for, by its target's class.
+pub fn kept_until(incident: &Incident, current: &Configuration, now: Stamp) -> Stamp {
+    incident.kept_since.unwrap_or(now).plus(class_of(incident, current).response())
+}
+
+fn class_of(incident: &Incident, current: &Configuration) -> Class {
+    current.inventory.get(&incident.target).map_or(Class::P1, |target| target.traits.class)
 }
 
 /// No further act: what was done is verified, and an incident that has done nothing goes to a person.

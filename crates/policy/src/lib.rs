@@ -21,7 +21,7 @@ pub use answer::{MayNot, Sort, may_agree};
 pub use decide::{Case, Decision, Ruling, decide};
 pub use earned::{Record, Standing, Weight};
 pub use history::{Attempted, Burst, Counted, History, Pause, Streak};
-pub use house::storms;
+pub use house::{kept_until, storms};
 pub use ledger::{Ledger, OpenBreaker, Started};
 pub use modes::Bound;
 pub use overview::{Overview, overview};

@@ -209,6 +209,49 @@ fn every_guard_closes_its_own_gate() {
 }
 
 #[test]
+fn what_a_person_has_changed_since_is_not_done_by_the_text_of_before() {
+    type Change = fn(&mut runbook::book::Runbook);
+    let changes: [Change; 5] = [
+        |book| book.require = Condition::parse("ledger.broken && ledger.broken").unwrap(),
+        |book| book.look.clear(),
+        |book| book.remedies[0].when = Some(Condition::parse("ledger.broken").unwrap()),
+        |book| book.remedies[0].verify.within = "1h".parse().unwrap(),
+        |book| book.remedies.clear(),
+    ];
+    for change in changes {
+        for mode in [Mode::Auto, Mode::Ask, Mode::Observe] {
+            let mut scene = Scene::new(mode);
+            change(scene.current.runbooks.get_mut("cure").unwrap());
+            assert_eq!(scene.closed_gate(), "runbook");
+            let Decision::End { how: How::HandedOver, why } = scene.rule().decision else { panic!("{:?}", scene.rule()) };
+            assert!(why.contains("was changed after this was opened"), "{why}");
+        }
+    }
+    // How often, when and by whose word it may is always asked of what is in force.
+    let mut scene = Scene::new(Mode::Auto);
+    let book = scene.current.runbooks.get_mut("cure").unwrap();
+    (book.priority, book.remedies[0].mode, book.summary) = (7, Some(Mode::Ask), "Other words.".to_owned());
+    assert_eq!(scene.closed_gate(), "mode");
+}
+
+#[test]
+fn another_at_the_target_is_waited_for_until_a_person_is_due() {
+    let mut scene = Scene::new(Mode::Auto);
+    scene.held_by = Some(IncidentId(6));
+    let Decision::Wait { on: Waiting::Held { by: IncidentId(6) }, .. } = scene.rule().decision else {
+        panic!("{:?}", scene.rule())
+    };
+    let response = scene.current.inventory.get(&target()).unwrap().traits.class.response();
+    scene.incident.kept_since = Some(NOW.minus(response - std::time::Duration::from_millis(1)));
+    assert!(
+        matches!(scene.rule().decision, Decision::Wait { until, .. } if until == NOW.plus(std::time::Duration::from_millis(1)))
+    );
+    scene.incident.kept_since = Some(NOW.minus(response));
+    let Decision::End { how: How::HandedOver, why } = scene.rule().decision else { panic!("{:?}", scene.rule()) };
+    assert!(why.starts_with("INC-6 is working on the target; that has lasted for"), "{why}");
+}
+
+#[test]
 fn unknown_waits_and_then_calls_a_person() {
     let mut scene = Scene::new(Mode::Auto);
     scene.findings = findings(Value::Unknown("cannot see".to_owned()), NOW);
@@ -235,6 +278,7 @@ fn what_a_step_has_mended_so_far_is_no_reason_to_leave_the_rest() {
     let rolling = RehearsalAction { key: "r1".to_owned(), then: vec!["r2".to_owned()], ..RehearsalAction::default() };
     book.remedies[0].steps[0].action = Action::Rehearsal(rolling);
     book.remedies[0].when = Some(Condition::parse("ledger.broken").unwrap());
+    scene.current.runbooks.insert(book.name.clone(), book.clone());
     scene.incident.runbook = std::sync::Arc::new(book);
     let Decision::Act(permit) = scene.rule().decision else { panic!("it does not begin") };
     let order = permit.order().clone();

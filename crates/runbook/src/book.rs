@@ -44,6 +44,18 @@ pub struct Runbook {
 }
 
 impl Runbook {
+    /// Whether it looks, requires and does the same as another text, whatever it is for, how often it may, and by whose word.
+    pub fn does_as(&self, other: &Runbook) -> bool {
+        let apart_from_mode = |(one, two): (&Remedy, &Remedy)| {
+            let Remedy { name, when, mode: _, steps, verify, guard } = one;
+            (name, when, steps, verify, guard) == (&two.name, &two.when, &two.steps, &two.verify, &two.guard)
+        };
+        self.look == other.look
+            && self.require == other.require
+            && self.remedies.len() == other.remedies.len()
+            && self.remedies.iter().zip(&other.remedies).all(apart_from_mode)
+    }
+
     /// A name for what it does: what it is for, looks at, wants to hold and does. Two texts with the same name do the same, whatever
     /// they are called, how often they may, and by whose word. Where anything of it changes, this changes.
     pub fn deed(&self) -> String {

@@ -121,12 +121,12 @@ impl Incident {
                     self.reminded = 0;
                 }
                 match on {
-                    Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet => {
+                    Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet | Waiting::Held { .. } => {
                         self.kept_since = self.kept_since.or(Some(at));
                     }
                     // A person's pause or question is not what kept it; anything else may come and go in between.
                     Waiting::Pause | Waiting::Person(_) => self.kept_since = None,
-                    Waiting::Time | Waiting::Sight | Waiting::Held { .. } => {}
+                    Waiting::Time | Waiting::Sight => {}
                 }
                 self.stage = Stage::Waiting { aim, until: *until, on: on.clone() };
                 Ok(())

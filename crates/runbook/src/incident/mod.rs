@@ -175,7 +175,8 @@ pub struct Incident {
     pub reminded: u32,
     /// Since when looks could not see, without a break.
     pub unseen_since: Option<Stamp>,
-    /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work, a quiet time.
+    /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work or at its target, a
+    /// quiet time.
     pub kept_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,

@@ -116,7 +116,11 @@ impl<W: World> Engine<W> {
             // A pause or a hold ends when it ends, not by the hour: a weekend's pause is one event and not a hundred thousand.
             Waiting::Held { .. } => {
                 let holder = self.journal.holder_of(&targets, incident.id).await?;
-                holder.is_none().then(|| "the target is free".to_owned())
+                let too_long = now >= policy::kept_until(incident, &self.configuration(), now);
+                match holder {
+                    None => Some("the target is free".to_owned()),
+                    Some(by) => too_long.then(|| format!("{by} still holds the target")),
+                }
             }
             // The end of the cause's incident, or of another's turn, is news; otherwise it is looked at again when it is time.
             Waiting::Cause { by: Some(by), .. } if self.journal.summary(*by).await?.is_none_or(|by| by.closed.is_some()) => {

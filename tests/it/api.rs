@@ -256,8 +256,12 @@ async fn targets_are_listed_without_secrets_and_looked_at() {
     let (status, value) = door.ask("POST", "/look", json!({"target": "postgres/main"})).await;
     assert_eq!(status, 200, "{value}");
     assert!(value["finding"].to_string().to_lowercase().contains("unknown"), "nobody is there, and that is a finding: {value}");
+    let (status, all) = door.ask("POST", "/looks", json!({})).await;
+    assert_eq!((status, &all["targets"][0]["target"]), (200, &json!("postgres/main")), "{all}");
+    assert_eq!(all["targets"].as_array().unwrap().len(), listed["targets"].as_array().unwrap().len(), "{all}");
+    assert_eq!(all["targets"][0]["finding"]["probe"], value["finding"]["probe"]);
     let metrics = door.get("/metrics").await.body;
-    assert!(metrics.contains("runbookd_probe_unknown_total{probe=\"postgres.sessions\"} 1"), "{metrics}");
+    assert!(metrics.contains("runbookd_probe_unknown_total{probe=\"postgres.sessions\"} 2"), "{metrics}");
     for (body, status) in [
         (json!({"target": "postgres/mian"}), 404),
         (json!({"target": "main"}), 400),

@@ -179,6 +179,16 @@ fn only_the_start_transaction_commits_a_permit() {
 }
 
 #[test]
+fn only_looks_that_people_read_share_a_list_of_containers() {
+    let places: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, text)| name.starts_with("crates/") && text.contains("look_in_round("))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(places, ["crates/probe/src/lib.rs", "crates/runbookd/src/commands/eyes.rs"]);
+}
+
+#[test]
 fn the_architecture_names_only_what_is_there() {
     let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let mut named = 0;

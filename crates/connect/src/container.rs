@@ -2,7 +2,7 @@
 //!
 //! Why here: looks and acts must agree to the letter on what a container is called, whose it is and what may not be done to it,
 //! and an act reads it again right before. Everything that could speak against an act is read here once, in words for people.
-//! Deliberately pure but for [`of_service`], which lists, and [`own_id`]; nothing here changes anything.
+//! Deliberately pure but for [`of_service`] and [`inspect_each`], which ask, and [`own_id`]; nothing here changes anything.
 
 mod refusal;
 
@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, RestartPolicyNameEnum as Policy};
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary, RestartPolicyNameEnum as Policy,
+};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -266,7 +268,25 @@ pub async fn of_service(
     ];
     let options = ListContainersOptionsBuilder::default().all(true).filters(&HashMap::from([("label", labels)])).build();
     let listed = docker.list_containers(Some(options)).await?;
-    let ids = listed.into_iter().filter_map(|container| container.id).take(MOST_REPLICAS + 1);
+    inspect_each(docker, listed.into_iter().filter_map(|container| container.id)).await
+}
+
+/// Whether [`of_service`] would list this container: the same labels, for whoever has the list of all already.
+pub fn is_of(listed: &ContainerSummary, project: &str, service: &str) -> bool {
+    let says = |name: &str, value: &str| listed.labels.as_ref().and_then(|labels| labels.get(name)).is_some_and(|v| v == value);
+    says(label::PROJECT, project) && says(label::SERVICE, service) && says(label::ONEOFF, "False")
+}
+
+/// The Engine's description of each of these containers, in order of name; at most one more than [`MOST_REPLICAS`] are read.
+///
+/// # Errors
+/// When the Engine does not answer or refuses. A container that is gone is left out.
+pub async fn inspect_each(
+    docker: &Docker,
+    ids: impl IntoIterator<Item = String>,
+) -> Result<Vec<ContainerInspectResponse>, bollard::errors::Error> {
+    // Collected first: an iterator inside the stream would tie it to one lifetime, and no task could carry the look.
+    let ids: Vec<String> = ids.into_iter().take(MOST_REPLICAS + 1).collect();
     let inspected = stream::iter(ids).map(|id| async move {
         match docker.inspect_container(&id, None).await {
             Ok(container) => Ok(Some(container)),

@@ -33,6 +33,7 @@ use runbook::target::{Inventory, Target};
 use runbook::text::{humanize_duration, inert};
 
 pub use docker::leftovers::{Leftover, leftovers};
+pub use docker::round::Round;
 pub use evidence::capture;
 pub use rights::rights;
 
@@ -50,8 +51,32 @@ pub async fn look(
     now: impl Fn() -> Stamp,
     deadline: Duration,
 ) -> Finding {
+    look_as_part(looking, inventory, (target, probe), now, deadline, None).await
+}
+
+/// The same as one look of a round, which must not decide on an act: what several of them ask alike is asked once.
+pub async fn look_in_round(
+    round: &Round,
+    looking: &Looking,
+    inventory: &Inventory,
+    (target, probe): (&Target, &Probe),
+    now: impl Fn() -> Stamp,
+    deadline: Duration,
+) -> Finding {
+    look_as_part(looking, inventory, (target, probe), now, deadline, Some(round)).await
+}
+
+async fn look_as_part(
+    looking: &Looking,
+    inventory: &Inventory,
+    (target, probe): (&Target, &Probe),
+    now: impl Fn() -> Stamp,
+    deadline: Duration,
+    round: Option<&Round>,
+) -> Finding {
     let seen = if target.id.kind == probe.kind() {
-        let looked = tokio::time::timeout(deadline, dispatch(looking, inventory, target, probe, now(), deadline)).await;
+        let dispatched = dispatch(looking, inventory, target, probe, now(), deadline, round);
+        let looked = tokio::time::timeout(deadline, dispatched).await;
         looked.unwrap_or_else(|_| Err(format!("{} gave no answer within {}", target.id, humanize_duration(deadline))))
     } else {
         Err(format!("{probe} is for a {}, and {} is none", probe.kind().word(), target.id))
@@ -70,6 +95,7 @@ async fn dispatch(
     probe: &Probe,
     now: Stamp,
     within: Duration,
+    round: Option<&Round>,
 ) -> Result<Seen, String> {
     match probe {
         Probe::Postgres(PostgresProbe::Answering) => postgres::answering::look(looking, target, within).await,
@@ -82,7 +108,7 @@ async fn dispatch(
         Probe::Queue(QueueProbe::Progress) => queue::progress(looking, inventory, target, Progress::default(), within).await,
         Probe::Queue(QueueProbe::ProgressOver(progress)) => queue::progress(looking, inventory, target, *progress, within).await,
         Probe::Docker(DockerProbe::Engine) => docker::engine::look(looking, target, within).await,
-        Probe::Docker(DockerProbe::Service) => docker::service::look(looking, inventory, target, now, within).await,
+        Probe::Docker(DockerProbe::Service) => docker::service::look(looking, inventory, target, now, within, round).await,
         Probe::Docker(DockerProbe::Logs(logs)) => docker::logs::look(looking, inventory, target, logs, now, within).await,
         Probe::Docker(DockerProbe::Stats) => docker::stats::look(looking, inventory, target, within).await,
         Probe::Docker(DockerProbe::Top) => docker::top::look(looking, inventory, target, within).await,

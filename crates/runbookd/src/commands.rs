@@ -14,7 +14,7 @@ use runbook::text::inert;
 use serde::{Deserialize, Serialize};
 
 pub use dry::{DryRun, Rung, dry_run};
-pub use eyes::Eyes;
+pub use eyes::{Eyes, Sight};
 pub use pausefile::{remove_pause_file, write_pause_file};
 pub use start::{Report, Run, report, run};
 

@@ -1,5 +1,5 @@
-//! `cargo xtask bench docker|intake|policy|reaction`: measures runbookd's speed on this machine; the method is printed with the
-//! result.
+//! `cargo xtask bench docker|intake|looks|policy|reaction`: measures runbookd's speed on this machine; the method is printed with
+//! the result.
 //!
 //! Deliberately release builds only: a debug build's speed says nothing.
 
@@ -12,7 +12,7 @@ mod release;
 use anyhow::{Result, bail};
 
 /// The benchmarks there are, by name.
-pub const NAMES: &[&str] = &["docker", "intake", "policy", "reaction"];
+pub const NAMES: &[&str] = &["docker", "intake", "looks", "policy", "reaction"];
 
 /// Runs one benchmark by its name.
 ///
@@ -20,7 +20,10 @@ pub const NAMES: &[&str] = &["docker", "intake", "policy", "reaction"];
 /// When there is none of that name, or when it cannot be run to its end.
 pub fn run(name: &str) -> Result<()> {
     if name == "docker" {
-        return docker::run();
+        return docker::run(docker::Part::Whole);
+    }
+    if name == "looks" {
+        return docker::run(docker::Part::Looks);
     }
     if name == "intake" {
         return intake::run();

@@ -18,8 +18,8 @@ cargo xtask COMMAND
                                     the sample estate; another name gives a second one beside it
   estate break|mend FAULT [--name ESTATE]
                                     switch one of its faults on or off
-  bench docker|intake|policy|reaction
-                                    how fast it is on this machine
+  bench docker|intake|looks|policy|reaction
+                                    how fast it is on this machine; looks are the second half of docker
 
 Where Docker, packages or images are missing they are seen to: on Debian as root by installing them, elsewhere by saying
 what is missing. `estate down` stops what was started, the Docker Engine included if it was started here.";

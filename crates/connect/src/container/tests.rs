@@ -176,3 +176,22 @@ fn the_own_container_is_known_by_what_the_engine_mounts_into_it() {
     assert_eq!(id_in(&mount(&format!("/var/lib/docker/containers/{PLAIN}"), "/logs")), None);
     assert_eq!(id_in(""), None);
 }
+
+#[test]
+fn a_list_of_all_is_read_by_the_labels_that_the_engine_would_search() {
+    let listed = |labels: &[(&str, &str)]| ContainerSummary {
+        labels: Some(labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()),
+        ..ContainerSummary::default()
+    };
+    let (project, service, once) = ((label::PROJECT, "shop"), (label::SERVICE, "worker"), (label::ONEOFF, "False"));
+    for (labels, wanted) in [
+        (vec![project, service, once, (label::NUMBER, "2")], true),
+        (vec![project, service, (label::ONEOFF, "True")], false),
+        (vec![project, service], false),
+        (vec![project, (label::SERVICE, "workers"), once], false),
+        (vec![(label::PROJECT, "shop2"), service, once], false),
+    ] {
+        assert_eq!(is_of(&listed(&labels), "shop", "worker"), wanted, "{labels:?}");
+    }
+    assert!(!is_of(&ContainerSummary::default(), "shop", "worker"));
+}

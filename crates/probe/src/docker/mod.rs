@@ -8,6 +8,7 @@ pub(crate) mod inside;
 pub(crate) mod leftovers;
 pub(crate) mod logs;
 pub(crate) mod rights;
+pub(crate) mod round;
 pub(crate) mod service;
 pub(crate) mod settings;
 pub(crate) mod stats;
@@ -15,11 +16,12 @@ pub(crate) mod top;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use connect::Looking;
 use connect::container::{self, Container, MOST_REPLICAS};
@@ -28,7 +30,11 @@ use runbook::target::{Inventory, Place, Target};
 use runbook::text::{humanize_duration, inert};
 use tokio::time::Instant;
 
+use self::round::Round;
 use crate::nearly;
+
+/// What is asked first, in the words of a reason.
+const LIST: &str = "the list of its containers";
 
 /// A service on its Engine, for one look.
 pub(crate) struct Service<'a> {
@@ -37,6 +43,8 @@ pub(crate) struct Service<'a> {
     project: &'a str,
     service: &'a str,
     pub(crate) docker: Docker,
+    /// The round that this look is one of, if any: then what all of its looks ask alike is asked once.
+    round: Option<&'a Round>,
     /// When its answers are waited for no longer, a moment before the look itself ends.
     until: Instant,
     within: Duration,
@@ -63,14 +71,27 @@ impl<'a> Service<'a> {
             inventory.get(engine).ok_or_else(|| format!("{engine}, on which {} runs, is not in the inventory", target.id))?;
         let docker = looking.docker(engine, within).map_err(|error| format!("{error:#}"))?;
         let within = nearly(within);
-        Ok(Service { target, engine, project, service, docker, until: Instant::now() + within, within })
+        Ok(Service { target, engine, project, service, docker, round: None, until: Instant::now() + within, within })
+    }
+
+    /// The same, as one look of a round.
+    pub(crate) fn within_round(self, round: Option<&'a Round>) -> Self {
+        Service { round, ..self }
     }
 
     /// All containers of the service, those that a recreate keeps included.
     pub(crate) async fn containers(&self) -> Result<Vec<Replica>, String> {
-        let found = container::of_service(&self.docker, self.project, self.service);
-        let found = self.answer("the list of its containers", found).await?;
-        let found = found.ok_or_else(|| format!("{} has no list of containers: is it a Docker Engine?", self.engine.id))?;
+        let shared = match self.round {
+            Some(round) => self.of_round(round).await?,
+            None => None,
+        };
+        let found = match shared {
+            Some(found) => found,
+            None => {
+                let found = container::of_service(&self.docker, self.project, self.service);
+                self.answer(LIST, found).await?.ok_or_else(|| self.no_list())?
+            }
+        };
         if found.len() > MOST_REPLICAS {
             return Err(format!("{} has more than {MOST_REPLICAS} containers", self.target.id));
         }
@@ -82,17 +103,54 @@ impl<'a> Service<'a> {
         Ok(found.into_iter().filter_map(read).collect())
     }
 
+    /// Its containers out of the list that the round shares. Nothing where that has none of it, or one that is gone by now: it may
+    /// have been made anew since, and "none" is said by a list of its own only.
+    async fn of_round(&self, round: &Round) -> Result<Option<Vec<ContainerInspectResponse>>, String> {
+        let all = self.listed(round).await?;
+        let own = all.iter().filter(|listed| container::is_of(listed, self.project, self.service));
+        let ids: Vec<String> = own.filter_map(|listed| listed.id.clone()).take(MOST_REPLICAS + 1).collect();
+        let listed = ids.len();
+        let found = self.answer("its containers", container::inspect_each(&self.docker, ids)).await?;
+        Ok(found.filter(|found| listed > 0 && found.len() == listed))
+    }
+
     /// Numbers of names that a clone of it would get, as far as containers of nobody's service have them: a name belongs to the
     /// whole Engine. Nothing where the Engine does not say; then it says so when the name is wanted.
     pub(crate) async fn numbers_taken(&self) -> Vec<u32> {
         if !self.target.traits.may_be_cloned {
             return Vec::new();
         }
-        let filters = HashMap::from([("name", vec![self.project.to_owned()])]);
+        let numbers = |containers: &[ContainerSummary]| {
+            let names = containers.iter().flat_map(|container| container.names.iter().flatten());
+            names.filter_map(|name| number_in(name, self.project, self.service)).collect()
+        };
+        if let Some(round) = self.round {
+            return self.listed(round).await.map(|all| numbers(&all)).unwrap_or_default();
+        }
+        let filters = HashMap::from([("name", vec![names_of(self.project, self.service)])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self.answer("the names of its containers", self.docker.list_containers(Some(options))).await;
-        let names = listed.ok().flatten().into_iter().flatten().flat_map(|container| container.names.unwrap_or_default());
-        names.filter_map(|name| number_in(&name, self.project, self.service)).collect()
+        listed.ok().flatten().map(|listed| numbers(&listed)).unwrap_or_default()
+    }
+
+    /// All containers of its Engine as the round's first look that wanted them was told, or why it was not.
+    async fn listed(&self, round: &Round) -> Result<Arc<[ContainerSummary]>, String> {
+        let asking = async {
+            let options = ListContainersOptionsBuilder::default().all(true).build();
+            let listed = self.answer(LIST, self.docker.list_containers(Some(options))).await?;
+            listed.map(Arc::from).ok_or_else(|| self.no_list())
+        };
+        // The look that asks gives up in time by itself; one that waits for its answer must do so too.
+        let listed = tokio::time::timeout_at(self.until, round.listed(&self.engine.id, asking)).await;
+        listed.unwrap_or_else(|_| Err(self.silent(LIST)))
+    }
+
+    fn no_list(&self) -> String {
+        format!("{} has no list of containers: is it a Docker Engine?", self.engine.id)
+    }
+
+    fn silent(&self, about: &str) -> String {
+        format!("{}, {about}: no answer within {}", self.engine.id, humanize_duration(self.within))
     }
 
     /// Its replicas: whatever a recreate does not keep in reserve, or what somebody started of that. None is a reason to know nothing.
@@ -149,7 +207,7 @@ impl<'a> Service<'a> {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(Error::DockerResponseServerError { status_code: 404 | 409, .. })) => Ok(None),
             Ok(Err(error)) => Err(format!("{}, {about}: {}", self.engine.id, words(&error))),
-            Err(_) => Err(format!("{}, {about}: no answer within {}", self.engine.id, humanize_duration(self.within))),
+            Err(_) => Err(self.silent(about)),
         }
     }
 }
@@ -174,6 +232,12 @@ pub(crate) fn words(error: &Error) -> String {
     inert(&said, 300)
 }
 
+/// What the Engine searches the names of all containers with, itself: it describes only those that it finds, and that is most of the
+/// cost of a list. A little wider than [`number_in`], which has the last word.
+fn names_of(project: &str, service: &str) -> String {
+    format!("^/?{}[_-]{}[_-][0-9]+$", regex::escape(project), regex::escape(service))
+}
+
 /// The number in a name as either generation of Compose makes it: `shop_worker_2`, `shop-worker-2`.
 fn number_in(name: &str, project: &str, service: &str) -> Option<u32> {
     let rest = name.trim_start_matches('/').strip_prefix(project)?;
@@ -196,6 +260,9 @@ mod tests {
             ("/shop-worker_2", None),
         ] {
             assert_eq!(number_in(name, "shop", "worker"), number, "{name}");
+            let found = regex::Regex::new(&names_of("shop", "worker")).unwrap().is_match(name);
+            assert!(found || number.is_none(), "{name} would not be found");
         }
+        assert_eq!(names_of("shop.eu", "a-b"), r"^/?shop\.eu[_-]a\-b[_-][0-9]+$");
     }
 }

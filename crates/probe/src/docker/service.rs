@@ -16,6 +16,7 @@ use runbook::text::inert;
 use runbook::time::Stamp;
 
 use super::Service;
+use super::round::Round;
 use crate::seen::Fields;
 
 pub(crate) async fn look(
@@ -24,8 +25,9 @@ pub(crate) async fn look(
     target: &Target,
     now: Stamp,
     within: Duration,
+    round: Option<&Round>,
 ) -> Result<Seen, String> {
-    let service = Service::of(looking, inventory, target, within)?;
+    let service = Service::of(looking, inventory, target, within)?.within_round(round);
     let (found, taken) = tokio::join!(service.containers(), service.numbers_taken());
     let containers: Vec<Container> = found?.into_iter().map(|replica| replica.container).collect();
     let mut seen = read(&containers, now);

@@ -4,51 +4,45 @@
 use std::sync::Arc;
 
 use connect::Connections;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use runbook::finding::Finding;
 use runbook::target::TargetId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::Client;
 use super::failure::Failure;
 use super::place::Place;
 use super::show;
 use crate::clock::Clock;
-use crate::commands::Eyes;
+use crate::commands::{Eyes, Sight};
 use crate::config;
 use crate::doctor::Examination;
 
-/// Looks that are asked for side by side.
-const AT_ONCE: usize = 16;
-
 pub(super) async fn targets(client: &Client, place: &Place, json: bool) -> Result<(), Failure> {
-    let seen = match client.get::<Value>("targets").await {
-        Ok(list) => {
-            let ids: Vec<TargetId> = list["targets"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|one| one["target"]["id"].as_str()?.parse().ok())
-                .collect();
-            let looks: Vec<_> = ids.into_iter().map(|id| ask(client, id)).collect();
-            stream::iter(looks).buffered(AT_ONCE).try_collect().await?
-        }
+    let seen = match client.post::<Seen>("looks", &json!({})).await {
+        Ok(seen) => seen,
         Err(Failure::Unreachable { .. }) => {
             let eyes = own_eyes(place)?;
-            show::patiently("looking", eyes.all()).await
+            Seen { targets: show::patiently("looking", eyes.all()).await }
         }
         Err(failure) => return Err(failure),
     };
     if json {
-        let seen: Vec<Value> = seen.iter().map(|(target, finding)| json!({"target": target, "finding": finding})).collect();
-        return show::json(&json!({"targets": seen}));
+        return show::json(&seen);
     }
+    let seen = seen.targets;
     if seen.is_empty() {
         return show::text("The inventory is empty.");
     }
-    let rows: Vec<Vec<String>> =
-        seen.iter().map(|(id, finding)| vec![id.to_string(), finding.probe.clone(), show::finding_line(finding)]).collect();
+    let row =
+        |Sight { target, finding, .. }: &Sight| vec![target.to_string(), finding.probe.clone(), show::finding_line(finding)];
+    let rows: Vec<Vec<String>> = seen.iter().map(row).collect();
     show::text(&show::table(&["TARGET", "LOOK", "SEEN"], &rows))
+}
+
+/// What was seen of every target.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Seen {
+    targets: Vec<Sight>,
 }
 
 async fn ask(client: &Client, id: TargetId) -> Result<(TargetId, Finding), Failure> {

@@ -8,7 +8,7 @@ use runbook::finding::Finding;
 use runbook::target::{Place, TargetId};
 
 use super::Line;
-use crate::commands::Eyes;
+use crate::commands::{Eyes, Sight};
 use crate::config::AlertmanagerSettings;
 use crate::daemon::{Current, Daemon};
 use crate::{reconcile, teller};
@@ -27,7 +27,7 @@ pub(super) fn held(current: &Current) -> Vec<Line> {
 pub(super) async fn targets(daemon: &Daemon) -> Vec<Line> {
     let current = daemon.current();
     let line =
-        |(id, finding): (TargetId, Finding)| nobody_there(&current, &id, &finding).unwrap_or_else(|| target(&id, &finding));
+        |Sight { target: id, finding, .. }: Sight| nobody_there(&current, &id, &finding).unwrap_or_else(|| target(&id, &finding));
     Eyes::of(daemon).all().await.into_iter().map(line).collect()
 }
 

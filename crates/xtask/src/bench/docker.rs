@@ -26,14 +26,19 @@ const ROUNDS: usize = 20;
 const CONTAINERS: usize = 200;
 /// Looks of each sort.
 const LOOKS: usize = 20;
+/// Between the two samples by which a scale-out measures whether the host has room (`headroom` of the crate `action`): no call of
+/// the Engine is under way then, so it is in the daemon's share, and it is meant.
+const SAMPLES_APART: Duration = Duration::from_secs(1);
 
 const METHOD: &str = "\
 method: a private Engine with one container that stops at once (SIGKILL as its stop signal). Restarts: the daemon restarts it
 (alert posted, two looks, evidence, commit, inspect, restart), and the docker command restarts the same container, in turns.
 Scale-out: the daemon clones it (headroom, create, connect, start) and takes the clone away again; the docker command creates and starts one
 like it. The daemon's share is the time from the commit of the start to the reply, by the journal's stamps of 1 ms, minus
-the time in which a relay before the acting socket saw a call of it under way; given for each call. Looks are made by the
-command line, so each begins a process, reads the configuration and makes a connection. Release build.";
+the time in which a relay before the acting socket saw a call of it under way; given for each call. A scale-out waits a second
+between two samples of CPU, by which it sees whether there is room; that is in its share, and the row below is without it.
+Looks are made by the command line, so each begins a process, reads the configuration and makes a connection, with no daemon there; last, all targets
+again with a daemon there, which is asked and does the looking. Release build.";
 
 const RUNBOOKS: [(&str, &str); 2] = [
     (
@@ -52,11 +57,20 @@ const RUNBOOKS: [(&str, &str); 2] = [
     ),
 ];
 
+/// What of it is run: acts begin two containers a round and take their minutes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// Acts, then looks.
+    Whole,
+    /// Looks alone.
+    Looks,
+}
+
 /// Runs the benchmark.
 ///
 /// # Errors
 /// When something cannot be built or started, an act does not do what it should, or a bound is not kept.
-pub fn run() -> Result<()> {
+pub(super) fn run(part: Part) -> Result<()> {
     packages::ensure(packages::ENGINE)?;
     let binary = release::build(&["--bin", "runbookd"])?.join("runbookd");
     let machine = engine::ensure()?;
@@ -72,10 +86,14 @@ pub fn run() -> Result<()> {
     let port = free_port()?;
     configure(&home.join("config"), port, engine, relay.socket())?;
     println!("{METHOD}\n");
-    let daemon = serve(&binary, &home, port)?;
-    let acts = acts(&home, port, engine, &container, &relay)?;
-    drop(daemon);
-    let looks = looks(&binary, &home, engine)?;
+    let acts = match part {
+        Part::Whole => {
+            let _daemon = serve(&binary, &home, port)?;
+            acts(&home, port, engine, &container, &relay)?
+        }
+        Part::Looks => Acts::default(),
+    };
+    let looks = looks(&binary, &home, port, engine)?;
     let _ = std::fs::remove_dir_all(&home);
     report(acts, looks)
 }
@@ -88,8 +106,9 @@ struct Act {
 }
 
 impl Act {
-    fn share(&self) -> Duration {
-        self.wall.saturating_sub(self.inside) / u32::try_from(self.calls.max(1)).unwrap_or(u32::MAX)
+    /// The daemon's share for each call, without what of it is meant.
+    fn share(&self, meant: Duration) -> Duration {
+        self.wall.saturating_sub(self.inside).saturating_sub(meant) / u32::try_from(self.calls.max(1)).unwrap_or(u32::MAX)
     }
 }
 
@@ -167,9 +186,10 @@ fn stamp(shown: &Value, kind: &str) -> Result<i64> {
 struct Looks {
     five: Vec<Duration>,
     targets: Vec<Duration>,
+    targets_by_daemon: Vec<Duration>,
 }
 
-fn looks(binary: &Path, home: &Path, engine: &Engine) -> Result<Looks> {
+fn looks(binary: &Path, home: &Path, port: u16, engine: &Engine) -> Result<Looks> {
     progress::say(format_args!("starting {CONTAINERS} containers"));
     let mut targets = targets_of(engine, engine.socket());
     for number in 1..=4 {
@@ -183,11 +203,21 @@ fn looks(binary: &Path, home: &Path, engine: &Engine) -> Result<Looks> {
         targets.push_str(&service(&name));
     }
     std::fs::write(home.join("config/targets.yaml"), targets)?;
-    let config = home.join("config").display().to_string();
-    let mut looks = Looks { five: Vec::new(), targets: Vec::new() };
+    let [config, state] = ["config", "state"].map(|name| home.join(name).display().to_string());
+    let asked = |words: &[&str]| {
+        let mut command = Command::new(binary);
+        // Of standard error it is only of interest that no daemon answered, and that is meant.
+        command.args(words).args(["--config", &config, "--state", &state]).stderr(Stdio::null());
+        timed(&mut command)
+    };
+    let mut looks = Looks { five: Vec::new(), targets: Vec::new(), targets_by_daemon: Vec::new() };
     for _ in 0..LOOKS {
-        looks.five.push(timed(Command::new(binary).args(["look", "service/five", "--config", &config]))?);
-        looks.targets.push(timed(Command::new(binary).args(["targets", "--config", &config]))?);
+        looks.five.push(asked(&["look", "service/five"])?);
+        looks.targets.push(asked(&["targets"])?);
+    }
+    let _daemon = serve(binary, home, port)?;
+    for _ in 0..LOOKS {
+        looks.targets_by_daemon.push(asked(&["targets"])?);
     }
     Ok(looks)
 }
@@ -200,34 +230,38 @@ fn timed(command: &mut Command) -> Result<Duration> {
     Ok(took)
 }
 
-fn report(mut acts: Acts, mut looks: Looks) -> Result<()> {
+fn report(acts: Acts, looks: Looks) -> Result<()> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let calls = |acts: &[Act]| acts.first().map_or(0, |act| act.calls);
+    let calls = (calls(&acts.restarts), calls(&acts.scales));
+    let walls = |acts: &[Act]| acts.iter().map(|act| act.wall).collect();
+    let shares = |acts: &[Act], meant: Duration| acts.iter().map(|act| act.share(meant)).collect();
+    let rows: [(&str, Vec<Duration>, Option<u64>); 10] = [
+        ("restart by the docker command", acts.restarts_by_command, None),
+        ("restart by the daemon, commit to reply", walls(&acts.restarts), None),
+        ("  the daemon's share of it, for each call", shares(&acts.restarts, Duration::ZERO), Some(30)),
+        ("create and start by the docker command", acts.scales_by_command, None),
+        ("scale-out by the daemon, commit to reply", walls(&acts.scales), None),
+        ("  the daemon's share of it, for each call", shares(&acts.scales, Duration::ZERO), None),
+        ("  that without the second between samples", shares(&acts.scales, SAMPLES_APART), Some(30)),
+        ("look at a service of 5 among 200", looks.five, Some(100)),
+        ("targets, all of them", looks.targets, Some(1000)),
+        ("targets, all of them, by a daemon", looks.targets_by_daemon, Some(1000)),
+    ];
     println!("\n{:<44} {:>9} {:>9} {:>9}", "", "p50 ms", "p90 ms", "max ms");
-    let line = |name: &str, times: &mut Vec<Duration>| {
+    let mut exceeded = Vec::new();
+    for (name, mut times, most) in rows.into_iter().filter(|(_, times, _)| !times.is_empty()) {
         times.sort();
         let at = |share: f64| times.get(((times.len() - 1) as f64 * share) as usize).copied().unwrap_or_default();
         println!("{name:<44} {:>9.1} {:>9.1} {:>9.1}", ms(at(0.5)), ms(at(0.9)), ms(at(1.0)));
-        at(0.5)
-    };
-    line("restart by the docker command", &mut acts.restarts_by_command);
-    line("restart by the daemon, commit to reply", &mut acts.restarts.iter().map(|act| act.wall).collect());
-    let restart = line("  the daemon's share, for each call", &mut acts.restarts.iter().map(Act::share).collect());
-    line("create and start by the docker command", &mut acts.scales_by_command);
-    line("scale-out by the daemon, commit to reply", &mut acts.scales.iter().map(|act| act.wall).collect());
-    let scale = line("  the daemon's share, for each call", &mut acts.scales.iter().map(Act::share).collect());
-    let five = line("look at a service of 5 among 200", &mut looks.five);
-    let targets = line("targets, all of them", &mut looks.targets);
-    let calls = |acts: &[Act]| acts.first().map_or(0, |act| act.calls);
-    println!("calls to the Engine: {} for a restart, {} for a scale-out", calls(&acts.restarts), calls(&acts.scales));
-    let bounds = [
-        ("the daemon's share of a restart", restart, 30),
-        ("the daemon's share of a scale-out", scale, 30),
-        ("a look at a service of 5", five, 100),
-        ("targets", targets, 1000),
-    ];
-    for (what, took, most) in bounds {
-        ensure!(took < Duration::from_millis(most), "{what} took {:.1} ms at the median, and {most} ms are the bound", ms(took));
+        if let Some(most) = most.filter(|most| at(0.5) >= Duration::from_millis(*most)) {
+            exceeded.push(format!("{}: {:.1} ms at the median, and {most} ms are the bound", name.trim(), ms(at(0.5))));
+        }
     }
+    if calls.0 > 0 {
+        println!("calls to the Engine: {} for a restart, {} for a scale-out", calls.0, calls.1);
+    }
+    ensure!(exceeded.is_empty(), "{}", exceeded.join("; "));
     Ok(())
 }
 

@@ -162,7 +162,10 @@ impl Drop for PrivateEngine {
         if let Ok(containers) = self.engine.run(&["ps", "--quiet"]) {
             let containers: Vec<&str> = containers.split_whitespace().collect();
             if !containers.is_empty() {
-                let _ = command::finish(self.engine.docker().arg("kill").args(containers));
+                // One after another, and each may take its seconds; what is left is killed below.
+                let mut kill = Command::new("timeout");
+                kill.arg("20").arg(self.engine.docker().get_program()).arg("kill").args(containers);
+                let _ = command::finish(kill.env("DOCKER_HOST", self.engine.host()).env_remove("DOCKER_CONTEXT"));
             }
         }
         self.process.end(Signal::TERM, Duration::from_secs(15));

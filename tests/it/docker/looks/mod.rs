@@ -5,6 +5,7 @@ mod evidence;
 mod figures;
 mod inside;
 mod replicas;
+mod round;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::super::answer::{Problem, json as answer};
 use super::{Answer, Api, parse};
+use crate::commands::Eyes;
 use crate::config;
 use crate::daemon::ReloadError;
 
@@ -73,6 +74,15 @@ pub(super) async fn look(State(api): State<Api>, body: Bytes) -> Answer {
     let finding = probe::look(current.connections.looking(), inventory, target, &probe, || clock.now(), LOOK_DEADLINE).await;
     api.daemon.metrics.looked(probe.name(), &finding, began.elapsed());
     Ok(answer(&json!({"finding": finding})))
+}
+
+/// The usual look at every target, as one round.
+pub(super) async fn looks(State(api): State<Api>) -> Answer {
+    let seen = Eyes::of(&api.daemon).all().await;
+    for sight in &seen {
+        api.daemon.metrics.looked(Probe::usual(sight.target.kind).name(), &sight.finding, sight.took);
+    }
+    Ok(answer(&json!({"targets": seen})))
 }
 
 pub(super) async fn runbooks(State(api): State<Api>) -> Answer {

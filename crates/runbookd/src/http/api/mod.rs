@@ -59,6 +59,7 @@ pub(super) fn routes(daemon: Arc<Daemon>, intake: Intake) -> Router {
         .route("/breakers/{scope}/close", post(breakers::close))
         .route("/targets", get(estate::targets))
         .route("/look", post(estate::look))
+        .route("/looks", post(estate::looks))
         .route("/runbooks", get(estate::runbooks))
         .route("/unmatched", get(estate::unmatched))
         .route("/reload", post(estate::reload))

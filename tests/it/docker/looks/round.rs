@@ -66,8 +66,9 @@ async fn a_round_lists_an_engine_once_and_sees_what_single_looks_see() {
     let mut stage = Stage::new("round");
     let name = |name: &str| format!("{}_{name}", stage.project);
     let [one, two, other, strange] = ["worker_1", "worker_2", "other_1", "worker_9"].map(name);
-    stage.run(&[&["--name", &one], WAITS].concat());
-    stage.run(&[&["create", "--name", &two], WAITS].concat());
+    let number = ["1", "2"].map(|number| format!("com.docker.compose.container-number={number}"));
+    stage.run(&[&["--label", &number[0], "--name", &one], WAITS].concat());
+    stage.run(&[&["create", "--label", &number[1], "--name", &two], WAITS].concat());
     stage.run(&[&OTHER[..], &["--name", &other], WAITS].concat());
     // Of nobody's service, with a name that a clone would get.
     stage.run(&[&["--label", "com.docker.compose.project=", "--name", &strange], WAITS].concat());

@@ -20,8 +20,15 @@ const MAY_BE_USED: f64 = 0.9;
 /// What a clone without a limit is counted as, of what its source uses now.
 const WITHOUT_LIMIT: f64 = 1.5;
 
-/// Between the two samples.
+/// Between the first two samples. A rate over so short a time is a glance: it may tell only what is far from the bound.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// From the first sample to the last one, where a glance does not tell.
 const APART: Duration = Duration::from_secs(1);
+
+/// Up to this part of what may be used a glance tells that there is CPU: whoever is busy for most of a second is not idle for half of
+/// any fifth of it.
+const CLEARLY: f64 = 0.5;
 
 /// How many containers are measured at the same time.
 const AT_ONCE: usize = 16;
@@ -61,12 +68,18 @@ pub(super) async fn fits(hand: &Hand<'_>, source: &ContainerInspectResponse, clo
         return Err(unknown("its size", "the Engine did not say it"));
     };
     let first = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
-    tokio::time::sleep(APART).await;
-    let second = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
-    let cpus_used = cpus_used(&first, &second).ok_or_else(|| unknown("its CPU", "nothing was measured twice"))?;
-    let host = Host { memory, cpus, memory_used: second.values().map(|sample| sample.memory).sum(), cpus_used };
+    tokio::time::sleep(GLANCE).await;
+    let mut last = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
+    let mut used = cpus_used(&first, &last);
+    if used.is_none_or(|used| used > cpus * MAY_BE_USED * CLEARLY) {
+        tokio::time::sleep(APART.saturating_sub(GLANCE)).await;
+        last = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
+        used = cpus_used(&first, &last);
+    }
+    let cpus_used = used.ok_or_else(|| unknown("its CPU", "nothing was measured twice"))?;
+    let host = Host { memory, cpus, memory_used: last.values().map(|sample| sample.memory).sum(), cpus_used };
     let limit = positive(source.host_config.as_ref().and_then(|host| host.memory));
-    let used = source.id.as_ref().and_then(|id| second.get(id)).map(|sample| sample.memory * WITHOUT_LIMIT);
+    let used = source.id.as_ref().and_then(|id| last.get(id)).map(|sample| sample.memory * WITHOUT_LIMIT);
     let each = limit.or(used).ok_or_else(|| unknown("what a clone uses", "it has no limit, and its source was not measured"))?;
     judge(host, each, clones)
 }

@@ -12,6 +12,7 @@
 mod classic;
 mod dialect;
 mod grammar;
+mod marks;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use dialect::{Anchoring, compile};
+pub use marks::Marks;
 
 /// The longest `match:` entry that is read, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 8 * 1024;
@@ -83,10 +85,11 @@ pub struct Reading {
 /// What a pattern demands of a whole value.
 ///
 /// Why two forms: nearly every pattern of a real route is a few names with `|` between them, an alert is compared with all that all
-/// runbooks have, and comparing text costs a tenth of running an automaton. (Prometheus does the same.)
+/// runbooks have, and comparing text costs a tenth of running an automaton. (Prometheus does the same.) The names stay in the
+/// pattern as it is written.
 #[derive(Clone)]
 enum Pattern {
-    OneOf(Vec<String>),
+    OneOf,
     Automaton(Regex),
 }
 
@@ -96,14 +99,14 @@ impl Pattern {
         // Nothing among these means anything to RE2 but itself, save the bar, which outside of a group parts the whole.
         let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | ':' | '/' | ' ' | '|');
         if text.chars().all(plain) {
-            return Ok(Pattern::OneOf(text.split('|').map(str::to_owned).collect()));
+            return Ok(Pattern::OneOf);
         }
         Ok(Pattern::Automaton(automaton))
     }
 
-    fn is_match(&self, found: &str) -> bool {
+    fn is_match(&self, written: &str, found: &str) -> bool {
         match self {
-            Pattern::OneOf(texts) => texts.iter().any(|text| text == found),
+            Pattern::OneOf => written.split('|').any(|name| name == found),
             Pattern::Automaton(automaton) => automaton.is_match(found),
         }
     }
@@ -117,6 +120,8 @@ pub struct Matcher {
     value: String,
     /// Set exactly for the two pattern operators.
     pattern: Option<Pattern>,
+    /// Without one of these on an alert it does not hold.
+    wants: Marks,
 }
 
 impl Matcher {
@@ -186,7 +191,12 @@ impl Matcher {
                 )
             })?),
         };
-        Ok(Matcher { name: name.into(), op, value: value.into(), pattern })
+        let wants = match (op, &pattern) {
+            (Op::Equal, _) => Marks::one_of(name, std::iter::once(value)),
+            (Op::Matches, Some(Pattern::OneOf)) => Marks::one_of(name, value.split('|')),
+            _ => Marks::any(),
+        };
+        Ok(Matcher { name: name.into(), op, value: value.into(), pattern, wants })
     }
 
     /// The label that is looked at.
@@ -210,9 +220,9 @@ impl Matcher {
         match (self.op, &self.pattern) {
             (Op::Equal, _) => found == self.value,
             (Op::NotEqual, _) => found != self.value,
-            (Op::Matches, pattern) => pattern.as_ref().is_some_and(|pattern| pattern.is_match(found)),
+            (Op::Matches, pattern) => pattern.as_ref().is_some_and(|pattern| pattern.is_match(&self.value, found)),
             // A pattern is always there for this operator; were it not, nothing is matched rather than everything.
-            (Op::NotMatches, pattern) => pattern.as_ref().is_some_and(|pattern| !pattern.is_match(found)),
+            (Op::NotMatches, pattern) => pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&self.value, found)),
         }
     }
 
@@ -275,6 +285,11 @@ impl Matchers {
             }
         }
         if errors.is_empty() { Ok(Matchers(all)) } else { Err(errors) }
+    }
+
+    /// False where they cannot hold for labels with these marks; true says nothing. Many times as quick as [`Matchers::matches`].
+    pub fn may_match(&self, marks: Marks) -> bool {
+        self.0.iter().all(|matcher| matcher.wants.may_hold(marks))
     }
 
     /// Whether every matcher holds for these labels.

@@ -174,11 +174,32 @@ proptest! {
     }
 
     #[test]
+    fn marks_refuse_nothing_that_matches(
+        op in prop::sample::select(vec!["=", "!=", "=~", "!~"]),
+        name in "[ab]",
+        value in "[ab|.]{0,5}",
+        labels in prop::collection::btree_map("[abc]", "[ab]{0,3}", 0..4),
+    ) {
+        let matchers = Matchers(Matcher::parse(&format!("{name}{op}\"{value}\"")).unwrap());
+        prop_assert!(!matchers.matches(&labels) || matchers.may_match(Marks::of(&labels)));
+    }
+
+    #[test]
     fn names_with_bars_between_mean_what_their_automaton_means(pattern in "[ab|_:/ -]{0,8}", value in "[ab|_:/ -]{0,4}") {
         let automaton = compile(&pattern, Anchoring::Whole).unwrap();
         let any_of_it = pattern.split('|').next_back().unwrap_or_default();
         for found in [value.as_str(), any_of_it] {
-            prop_assert_eq!(Pattern::read(&pattern).unwrap().is_match(found), automaton.is_match(found));
+            prop_assert_eq!(Pattern::read(&pattern).unwrap().is_match(&pattern, found), automaton.is_match(found));
         }
     }
+}
+
+#[test]
+fn marks_refuse_nearly_everything_that_does_not_match() {
+    let labels = [("alertname", "Full7"), ("severity", "page"), ("instance", "db-7:5432")];
+    let marks = Marks::of(&labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let may =
+        |number| Matchers(Matcher::parse(&format!("alertname=~\"Full{number}|Crowded{number}\"")).unwrap()).may_match(marks);
+    assert!(may(7));
+    assert!((0..200).filter(|number| may(*number)).count() < 40);
 }

@@ -1,0 +1,44 @@
+//! A quick no. Most runbooks are not for the alert at hand, and an alert is compared with all of them; so each pair of label and
+//! value leaves one mark of a hundred or so, on the alert as on what a matcher wants, and where they have no mark in common the
+//! matcher cannot hold. Why: one number lies beside the matcher, while its texts have to be fetched from all over the memory.
+//! Deliberately never a yes: different pairs may leave the same mark.
+
+use std::collections::BTreeMap;
+
+/// The marks of labels: those that an alert has, or those of which a matcher wants one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks(u128);
+
+impl Marks {
+    /// On every alert; of a matcher that wants no certain value it is the only one.
+    const ALWAYS: Marks = Marks(1 << 127);
+
+    /// What an alert with these labels has.
+    pub fn of(labels: &BTreeMap<String, String>) -> Marks {
+        labels.iter().fold(Self::ALWAYS, |marks, (name, value)| Marks(marks.0 | mark(name, value)))
+    }
+
+    /// Of a matcher that wants this label to have one of these values.
+    pub(super) fn one_of<'a>(name: &str, mut values: impl Iterator<Item = &'a str>) -> Marks {
+        // A label that is missing is the empty one, and leaves no mark.
+        let marks = values.try_fold(0, |marks, value| (!value.is_empty()).then(|| marks | mark(name, value)));
+        marks.map_or(Self::ALWAYS, Marks)
+    }
+
+    /// Of a matcher of which that cannot be said.
+    pub(super) fn any() -> Marks {
+        Self::ALWAYS
+    }
+
+    /// False where a matcher with these marks cannot hold for an alert with those.
+    pub(super) fn may_hold(self, alert: Marks) -> bool {
+        self.0 & alert.0 != 0
+    }
+}
+
+// One of 127, by FNV-1a.
+fn mark(name: &str, value: &str) -> u128 {
+    let bytes = name.bytes().chain([0xff]).chain(value.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    1 << (hash % 127)
+}

@@ -4,7 +4,7 @@
 use crate::action::{IdleState, TerminateIdle};
 use crate::condition::Value;
 use crate::finding::{Finding, Subject};
-use crate::identity::Selection;
+use crate::identity::{Identity, Selection};
 use crate::order::NoSelection;
 
 /// How the application names of backup tools begin; their sessions are never ended, and while one runs nothing under the
@@ -14,21 +14,64 @@ pub const BACKUPS: [&str; 7] = ["pg_dump", "pg_dumpall", "pg_basebackup", "pgbac
 /// The application name under which runbookd itself connects.
 pub const OWN_APPLICATION: &str = "runbookd";
 
-/// Whether a session may be ended at all, whatever a runbook says.
-fn is_sacred(subject: &Subject) -> bool {
-    let text = |name: &str| match subject.attributes.get(name) {
-        Some(Value::Text(text)) => text.as_str(),
-        _ => "",
-    };
-    let application = text("application");
-    begins(application, OWN_APPLICATION)
-        || BACKUPS.iter().any(|name| begins(application, name))
-        || has(text("user"), "backup")
-        || !text("backend_type").eq_ignore_ascii_case("client backend")
-        || !matches!(subject.attributes.get("replication"), Some(Value::Flag(false)))
+/// What selection goes by, read off a session in one pass: servers have hundreds of them, and each is asked at each decision.
+#[derive(Default)]
+struct Session<'a> {
+    state: &'a str,
+    application: &'a str,
+    user: &'a str,
+    backend_type: &'a str,
+    /// None where it is not known, which is not the same as for no time at all.
+    idle_seconds: Option<f64>,
+    /// Where it is not known, it may be one.
+    replication: Option<bool>,
 }
 
-// Both whatever the case, and without a copy of the text: each of hundreds of sessions is asked each time.
+impl<'a> Session<'a> {
+    fn of(subject: &'a Subject) -> Self {
+        let mut session = Self::default();
+        for (name, value) in &subject.attributes {
+            match (name.as_str(), value) {
+                ("state", Value::Text(text)) => session.state = text,
+                ("application", Value::Text(text)) => session.application = text,
+                ("user", Value::Text(text)) => session.user = text,
+                ("backend_type", Value::Text(text)) => session.backend_type = text,
+                ("idle_seconds", Value::Number(seconds)) if seconds.is_finite() => session.idle_seconds = Some(*seconds),
+                ("replication", Value::Flag(replicates)) => session.replication = Some(*replicates),
+                _ => {}
+            }
+        }
+        session
+    }
+
+    fn idle_state(&self) -> Option<IdleState> {
+        match self.state {
+            "idle" => Some(IdleState::Idle),
+            state if state.starts_with("idle in transaction") => Some(IdleState::IdleInTransaction),
+            _ => None,
+        }
+    }
+
+    /// Whether it may not be ended at all, whatever a runbook says.
+    fn is_sacred(&self) -> bool {
+        begins(self.application, OWN_APPLICATION)
+            || BACKUPS.iter().any(|name| begins(self.application, name))
+            || has(self.user, "backup")
+            || !self.backend_type.eq_ignore_ascii_case("client backend")
+            || self.replication != Some(false)
+    }
+
+    fn is_excluded(&self, never: &[String]) -> bool {
+        never.iter().any(|rule| match rule.split_once(':') {
+            Some(("user", name)) => self.user == name,
+            Some(("application", name)) => self.application == name,
+            // `backup` and `replication` are covered by what is sacred; `check` refuses any other word.
+            _ => false,
+        })
+    }
+}
+
+// Both whatever the case, and without a copy of the text.
 fn begins(text: &str, with: &str) -> bool {
     text.as_bytes().get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
 }
@@ -37,39 +80,26 @@ fn has(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-fn is_excluded(subject: &Subject, never: &[String]) -> bool {
-    never.iter().any(|rule| {
-        let (attribute, wanted) = match rule.split_once(':') {
-            Some(("user", name)) => ("user", name),
-            Some(("application", name)) => ("application", name),
-            // `backup` and `replication` are covered by what is sacred; `check` refuses any other word.
-            _ => return false,
-        };
-        matches!(subject.attributes.get(attribute), Some(Value::Text(text)) if text == wanted)
-    })
-}
-
 pub(super) fn idle(terminate: &TerminateIdle, finding: &Finding) -> Result<Selection, NoSelection> {
-    let seconds = |subject: &Subject| match subject.attributes.get("idle_seconds") {
-        Some(Value::Number(seconds)) if seconds.is_finite() => Some(*seconds),
-        _ => None,
+    let idle_for = terminate.idle_for.duration().as_secs_f64();
+    let may_end = |session: &Session<'_>| {
+        session.idle_state().is_some_and(|state| terminate.states.contains(&state))
+            && !session.is_sacred()
+            && !session.is_excluded(&terminate.never)
     };
-    let state = |subject: &Subject| match subject.attributes.get("state") {
-        Some(Value::Text(state)) if state == "idle" => Some(IdleState::Idle),
-        Some(Value::Text(state)) if state.starts_with("idle in transaction") => Some(IdleState::IdleInTransaction),
-        _ => None,
-    };
-    let mut idle: Vec<(f64, &Subject)> = finding
-        .subjects()
-        .iter()
-        .filter(|subject| state(subject).is_some_and(|state| terminate.states.contains(&state)))
-        .filter(|subject| !is_sacred(subject) && !is_excluded(subject, &terminate.never))
-        .filter_map(|subject| seconds(subject).map(|seconds| (seconds, subject)))
-        .filter(|(seconds, _)| *seconds >= terminate.idle_for.duration().as_secs_f64())
-        .collect();
-    idle.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.identity.cmp(&y.identity)));
+    let subjects = finding.subjects();
+    let mut idle: Vec<(f64, &Identity)> = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        let session = Session::of(subject);
+        if let Some(seconds) = session.idle_seconds.filter(|seconds| *seconds >= idle_for)
+            && may_end(&session)
+        {
+            idle.push((seconds, &subject.identity));
+        }
+    }
+    idle.sort_unstable_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| x.cmp(y)));
     let may_go = idle.len().saturating_sub(terminate.keep as usize).min(terminate.at_most as usize);
-    Selection::of(idle.iter().take(may_go).map(|(_, subject)| subject.identity.clone())).map_err(|_| {
+    Selection::of(idle.iter().take(may_go).map(|(_, identity)| (*identity).clone())).map_err(|_| {
         NoSelection::Nothing(format!(
             "{} sessions are idle for {} or longer and may be ended, and {} are to be kept",
             idle.len(),

@@ -61,7 +61,7 @@ impl Door {
             remind: Vec::new(),
             who: Vec::new(),
         };
-        let gate = Gate { name: "mode".to_owned(), open: false, why: "a person approves each act".to_owned() };
+        let gate = Gate { name: "mode".into(), open: false, why: "a person approves each act".into() };
         let events = [
             Event::Looked { findings: Findings::default() },
             Event::Waits {

@@ -2,6 +2,7 @@
 //! of this file, so that the first closed gate is the one that people are told. An act passes all guards; an undo and the end
 //! of an effect pass pause, fresh look and identity only. Deliberately a function of its arguments: no clock, no store.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use runbook::approval::About;
@@ -96,19 +97,26 @@ pub struct Ruling {
 /// Collects the word of each guard; the first closed one decides.
 pub(crate) struct Gates(Vec<Gate>);
 
+/// Room for the word of every guard there is.
+const GUARDS: usize = 30;
+
 impl Gates {
-    pub(crate) fn open(&mut self, name: &str, why: impl Into<String>) {
-        self.0.push(Gate { name: name.to_owned(), open: true, why: why.into() });
+    fn new() -> Self {
+        Self(Vec::with_capacity(GUARDS))
     }
 
-    fn close(mut self, name: &str, why: &str, decision: Decision) -> Ruling {
-        self.0.push(Gate { name: name.to_owned(), open: false, why: why.to_owned() });
+    pub(crate) fn open(&mut self, name: &'static str, why: impl Into<Cow<'static, str>>) {
+        self.0.push(Gate { name: name.into(), open: true, why: why.into() });
+    }
+
+    fn close(mut self, name: &'static str, why: impl Into<Cow<'static, str>>, decision: Decision) -> Ruling {
+        self.0.push(Gate { name: name.into(), open: false, why: why.into() });
         Ruling { decision, gates: self.0 }
     }
 }
 
 /// A guard's word: pass with a reason, or the decision that takes the place of an act.
-pub(crate) type Word = Result<String, Instead>;
+pub(crate) type Word = Result<Cow<'static, str>, Instead>;
 
 /// What takes the place of an act, with its reason. Boxed, because it is large and rare.
 pub(crate) type Instead = Box<(String, Decision)>;
@@ -134,13 +142,13 @@ macro_rules! pass {
     ($gates:ident, $name:literal, $word:expr) => {
         match $word {
             Ok(why) => $gates.open($name, why),
-            Err(instead) => return $gates.close($name, &instead.0, instead.1),
+            Err(instead) => return $gates.close($name, instead.0, instead.1),
         }
     };
 }
 
 fn decide_step(case: &Case<'_>) -> Ruling {
-    let mut gates = Gates(Vec::new());
+    let mut gates = Gates::new();
     pass!(gates, "stop", guards::not_stopped(case));
     pass!(gates, "alert", guards::alert_not_over(case));
     pass!(gates, "pause", guards::not_paused(case));
@@ -149,7 +157,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     pass!(gates, "harm", harm::none_so_far(case));
     let Some(rules) = case.current.runbooks.get(&case.incident.runbook.name) else {
         let why = format!("the runbook {} is no longer in the configuration", case.incident.runbook.name);
-        return gates.close("runbook", &why, Decision::End { how: How::HandedOver, why: why.clone() });
+        return gates.close("runbook", why.clone(), Decision::End { how: How::HandedOver, why });
     };
     pass!(gates, "runbook", guards::unchanged(case, rules));
     pass!(gates, "inventory", guards::in_inventory(case));
@@ -158,7 +166,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     pass!(gates, "when", guards::applies(case));
     let order = match order_of_step(case) {
         Ok(order) => order,
-        Err(instead) => return gates.close("selection", &instead.0, instead.1),
+        Err(instead) => return gates.close("selection", instead.0, instead.1),
     };
     gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
     pass!(gates, "failing", guards::seen_failing(case));
@@ -168,7 +176,7 @@ fn decide_step(case: &Case<'_>) -> Ruling {
     pass!(gates, "floor", house::above_floor(case, &order));
     let past = Past::of(case, rules);
     let masks = past.masks_a_cause();
-    gates.open("recurrence", masks.clone().unwrap_or_else(|| "no cure came back too often".to_owned()));
+    gates.open("recurrence", masks.clone().map_or(Cow::Borrowed("no cure came back too often"), Cow::Owned));
     pass!(gates, "breaker", house::not_broken(case, rules));
     pass!(gates, "rate", past.within_rates());
     pass!(gates, "target rate", house::within_target_rates(case));
@@ -270,22 +278,22 @@ fn bounds(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) 
 
 fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order: &Order) -> Word {
     let (mode, bound) = modes::lowest(bounds(case, rules, masks, order));
-    let (whence, lifts) = (modes::whence(&bound), modes::lifts(&bound));
+    let (whence, lifts) = (modes::whence(&bound), || modes::lifts(&bound));
     match mode {
         // Somebody was asked and agreed to less: what is beyond it has to be asked about, although it may act by itself now.
         Mode::Auto if case.incident.grant.as_ref().is_none_or(|grant| order.selection.is_within(&grant.ask.order.selection)) => {
-            Ok(format!("auto ({whence})"))
+            Ok(format!("auto ({whence})").into())
         }
         Mode::Observe => {
             let why = format!("mode is observe ({whence}): would have done {} on {}", would(order), order.target);
-            Err(instead(format!("{why}; {lifts}"), Decision::End { how: How::Refused, why }))
+            Err(instead(format!("{why}; {}", lifts()), Decision::End { how: How::Refused, why }))
         }
         Mode::Ask | Mode::Auto => {
             let approved = grant_for(case, &order.action, &order.target);
             if let (Some(approved), Some(grant)) = (approved, &case.incident.grant)
                 && order.selection.is_within(approved)
             {
-                return Ok(format!("ask ({whence}): {} agreed", grant.by));
+                return Ok(format!("ask ({whence}): {} agreed", grant.by).into());
             }
             let lasts = case.current.approval_expiry();
             let expires = case.now.plus(lasts);
@@ -310,7 +318,7 @@ fn allowed_by_mode(case: &Case<'_>, rules: &Runbook, masks: Option<&str>, order:
             };
             let before = agreed_in_vain(case, order).unwrap_or_default();
             let why = format!("a person has to agree to {} on {} ({whence}){before}", would(order), order.target);
-            let said = if mode == Mode::Ask { format!("{why}; {lifts}") } else { why.clone() };
+            let said = if mode == Mode::Ask { format!("{why}; {}", lifts()) } else { why.clone() };
             Err(instead(said, Decision::Wait { until: expires, on: Waiting::Person(ask), why }))
         }
     }
@@ -341,23 +349,23 @@ fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: 
 }
 
 fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {
-    let mut gates = Gates(Vec::new());
+    let mut gates = Gates::new();
     pass!(gates, "pause", guards::not_paused(case));
     pass!(gates, "fresh", guards::fresh(case));
     let Some(attempt) = case.incident.to_take_back(case.aim) else {
         let why = "nothing is left to take back".to_owned();
-        return gates.close("identity", &why, Decision::End { how: How::HandedOver, why: why.clone() });
+        return gates.close("identity", why.clone(), Decision::End { how: How::HandedOver, why });
     };
     let order = Order { purpose, ..attempt.order.clone() };
     if case.current.inventory.get(&order.target).is_none() {
         let why = format!("{} is no longer in the inventory, so what was done there cannot be taken back", order.target);
-        return gates.close("identity", &why, Decision::End { how: How::Stuck, why: why.clone() });
+        return gates.close("identity", why.clone(), Decision::End { how: How::Stuck, why });
     }
     gates.open("identity", format!("takes back attempt {}", attempt.number));
     let seen = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
     if let Some(why) = seen.and_then(|finding| finding.unknown()) {
         let instead = guards::wait_for_sight(case, why);
-        return gates.close("sight", &instead.0, instead.1);
+        return gates.close("sight", instead.0, instead.1);
     }
     pass!(gates, "hold", guards::not_held(case));
     pass!(gates, "evidence", guards::evidence_before_taking_back(case, &order));

@@ -13,7 +13,7 @@ use runbook::text::inert;
 use runbook::time::{Span, Stamp};
 
 use crate::decide::{Case, Decision, Instead, Word, instead};
-use crate::house::{self, room_again, windows};
+use crate::house::{self, none_full, room_again};
 
 /// Findings older than this are not acted on.
 pub const FRESH_FOR: Duration = Duration::from_secs(15);
@@ -50,17 +50,17 @@ pub(crate) fn wait_for_sight(case: &Case<'_>, why: &str) -> Instead {
 
 pub(crate) fn not_stopped(case: &Case<'_>) -> Word {
     match &case.incident.stopped {
-        None => Ok("nobody stopped it".to_owned()),
+        None => Ok("nobody stopped it".into()),
         Some(why) => Err(end(How::Stopped, why.clone())),
     }
 }
 
 pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
     if !case.incident.alerts_are_over() {
-        return Ok("what opened it is not over".to_owned());
+        return Ok("what opened it is not over".into());
     }
     if let Some(word) = finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     if case.incident.applied.is_empty() {
         let before = case.incident.attempts.is_empty();
@@ -74,14 +74,14 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
 
 pub(crate) fn not_paused(case: &Case<'_>) -> Word {
     match &case.pause.reason {
-        None => Ok("not paused".to_owned()),
+        None => Ok("not paused".into()),
         Some(reason) => Err(wait(case.now.plus(RECHECK), Waiting::Pause, format!("paused: {reason}"))),
     }
 }
 
 pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
     match case.clock_doubted_until.filter(|until| *until > case.now) {
-        None => Ok("wall and monotonic time agree".to_owned()),
+        None => Ok("wall and monotonic time agree".into()),
         Some(until) => Err(wait(until, Waiting::Time, format!("the clock jumped; nothing acts by itself before {until}"))),
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn fresh(case: &Case<'_>) -> Word {
             let why = "what was seen is stamped later than now".to_owned();
             Err(instead(why.clone(), Decision::LookAgain(why)))
         }
-        Some(age) if age <= FRESH_FOR => Ok(format!("seen {} ago", Span::from(age))),
+        Some(age) if age <= FRESH_FOR => Ok(format!("seen {} ago", Span::from(age)).into()),
         Some(age) => {
             let why = format!("what was seen is {} old", Span::from(age));
             Err(instead(why.clone(), Decision::LookAgain(why)))
@@ -109,7 +109,7 @@ pub(crate) fn in_inventory(case: &Case<'_>) -> Word {
             return Err(end(How::HandedOver, format!("{target} is no longer in the inventory")));
         }
     }
-    Ok("in the inventory".to_owned())
+    Ok("in the inventory".into())
 }
 
 fn truth_of(case: &Case<'_>, condition: &Condition) -> Truth {
@@ -144,10 +144,10 @@ pub(crate) fn finishes(case: &Case<'_>) -> Option<String> {
 /// anything but that. What it says now was not what this incident was looked at for, so a person has the word.
 pub(crate) fn unchanged(case: &Case<'_>, rules: &Runbook) -> Word {
     if let Some(word) = finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     if case.incident.runbook.does_as(rules) {
-        return Ok(format!("{} does what it did when this was opened", rules.name));
+        return Ok("it does what it did when this was opened".into());
     }
     let name = &rules.name;
     let why = format!("the runbook {name} was changed after this was opened: what it said then is not done any more");
@@ -157,11 +157,11 @@ pub(crate) fn unchanged(case: &Case<'_>, rules: &Runbook) -> Word {
 /// The runbook's requirement, asked before the first step of each rung.
 pub(crate) fn required(case: &Case<'_>) -> Word {
     if begun(case) {
-        return Ok("asked before the rung's first step".to_owned());
+        return Ok("asked before the rung's first step".into());
     }
     let require = &case.incident.runbook.require;
     match truth_of(case, require) {
-        Truth::True => Ok(format!("{} holds", require.source())),
+        Truth::True => Ok(format!("{} holds", require.source()).into()),
         Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
         // An alert can come before what its cure is for: sessions that leaked at once are not idle for long yet. It fires, so it
         // is looked at again for a while before it is called not needed.
@@ -186,20 +186,20 @@ pub(crate) fn applies(case: &Case<'_>) -> Word {
     };
     match &remedy.when {
         Some(when) if !begun(case) => match truth_of(case, when) {
-            Truth::True => Ok(format!("{} holds", when.source())),
+            Truth::True => Ok(format!("{} holds", when.source()).into()),
             Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
             Truth::False => {
                 let why = format!("`{}` does not apply: {}", remedy.name, does_not_hold(case, when));
                 Err(instead(why.clone(), Decision::SkipRung(why)))
             }
         },
-        _ => Ok(format!("`{}` applies", remedy.name)),
+        _ => Ok(format!("`{}` applies", remedy.name).into()),
     }
 }
 
 pub(crate) fn not_held(case: &Case<'_>) -> Word {
     match case.held_by.filter(|holder| *holder != case.incident.id) {
-        None => Ok("no other incident holds the target".to_owned()),
+        None => Ok("no other incident holds the target".into()),
         Some(by) => Err(house::kept(case, Waiting::Held { by }, format!("{by} is working on the target"))),
     }
 }
@@ -220,9 +220,9 @@ const FAILING_FOR: Duration = Duration::from_secs(5);
 
 /// Whether the step may only be taken while its target is seen failing, and whether it is.
 pub(crate) fn seen_failing(case: &Case<'_>) -> Word {
-    let Some(step) = case.incident.step() else { return Ok("no step".to_owned()) };
+    let Some(step) = case.incident.step() else { return Ok("no step".into()) };
     if let Some(word) = finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     let restart = match &step.action {
         Action::Docker(docker) => docker.restart(),
@@ -231,14 +231,14 @@ pub(crate) fn seen_failing(case: &Case<'_>) -> Word {
     let condition = match (&step.only_while, restart) {
         (Some(condition), _) => condition.source(),
         (None, Some(restart)) if restart.min_healthy == 0 => "a replica is failing",
-        _ => return Ok("the step does not wait for it".to_owned()),
+        _ => return Ok("the step does not wait for it".into()),
     };
     if let Some(Truth::Unknown(why)) = step.only_while.as_ref().map(|condition| truth_of(case, condition)) {
         return Err(wait_for_sight(case, &why));
     }
     match case.incident.failing {
         Some(seen) if seen.looks >= FAILING_LOOKS && seen.latest.since(seen.since) >= FAILING_FOR => {
-            Ok(format!("{condition}: seen in {} looks over {}", seen.looks, Span::from(seen.latest.since(seen.since))))
+            Ok(format!("{condition}: seen in {} looks over {}", seen.looks, Span::from(seen.latest.since(seen.since))).into())
         }
         Some(seen) => {
             let until = case.now.max(seen.since.plus(FAILING_FOR));
@@ -258,8 +258,8 @@ pub(crate) fn seen_failing(case: &Case<'_>) -> Word {
 /// What an undo or an end takes away is kept first, as far as it can be had: it never stands in the way.
 pub(crate) fn evidence_before_taking_back(case: &Case<'_>, order: &Order) -> Word {
     match &case.incident.captured_back {
-        _ if !matches!(order.action, Action::Docker(_)) => Ok("nothing is taken away".to_owned()),
-        Some(captured) => Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len())),
+        _ if !matches!(order.action, Action::Docker(_)) => Ok("nothing is taken away".into()),
+        Some(captured) => Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len()).into()),
         None => Err(instead("evidence is captured first".to_owned(), Decision::Capture(order.clone()))),
     }
 }
@@ -267,7 +267,7 @@ pub(crate) fn evidence_before_taking_back(case: &Case<'_>, order: &Order) -> Wor
 pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
     let destroys = order.action.facts().destroys;
     if destroys == Destroys::Nothing {
-        return Ok("the step destroys nothing".to_owned());
+        return Ok("the step destroys nothing".into());
     }
     match (case.incident.captured.get(&case.incident.at), destroys) {
         (None, _) => {
@@ -278,7 +278,9 @@ pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
             How::HandedOver,
             format!("the step destroys data, and its evidence is not complete: {}", captured.missing.join("; ")),
         )),
-        (Some(captured), _) => Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len())),
+        (Some(captured), _) => {
+            Ok(format!("{} kept, {} could not be had", captured.evidence.len(), captured.missing.len()).into())
+        }
     }
 }
 
@@ -310,31 +312,31 @@ impl<'a> Past<'a> {
 
     pub(crate) fn within_rates(&self) -> Word {
         if continues(self.case) {
-            return Ok("counted when the step began".to_owned());
+            return Ok("counted when the step began".into());
         }
         for rate in &self.rules.limits.rate {
             let window = rate.per.duration();
-            let within: Vec<_> = self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window).collect();
-            let acts = within.len();
+            let within = || self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window);
+            let acts = within().count();
             if let Some(over) = acts.checked_sub(rate.count as usize) {
-                let room = within.get(over).map(|attempted| attempted.at.plus(window));
+                let room = within().nth(over).map(|attempted| attempted.at.plus(window));
                 let why = format!("{acts} acts within {} and {} are allowed", rate.per, rate.count);
                 return Err(end(How::HandedOver, format!("{why} ({})", room_again("limits.rate", room))));
             }
         }
-        Ok(format!("{}, none full", windows(self.rules.limits.rate.len())))
+        Ok(none_full(self.rules.limits.rate.len()))
     }
 
     /// The cooldown lies between incidents: a ladder's next rung does not wait for it.
     pub(crate) fn cooled_down(&self) -> Word {
         let others = self.case.history.attempts.iter().filter(|attempt| attempt.incident != self.case.incident.id);
-        let Some(latest) = others.map(|attempt| attempt.at).max() else { return Ok("no earlier act".to_owned()) };
+        let Some(latest) = others.map(|attempt| attempt.at).max() else { return Ok("no earlier act".into()) };
         let until = latest.plus(self.rules.limits.cooldown.duration());
         if until > self.case.now {
             let why =
                 format!("the last act was at {latest}, and the cooldown of {} lasts until {until}", self.rules.limits.cooldown);
             return Err(wait(until, Waiting::Time, why));
         }
-        Ok(format!("the last act was at {latest}"))
+        Ok(format!("the last act was at {latest}").into())
     }
 }

@@ -14,17 +14,19 @@ const UNWATCHED: &str = "the remedy names nothing that would be harm";
 /// Whether what was begun may go on.
 pub(crate) fn none_so_far(case: &Case<'_>) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     if let Some(harm) = &case.incident.harm {
         return Err(end(How::HandedOver, harm.clone()));
     }
-    let Some(guard) = case.incident.guard() else { return Ok(UNWATCHED.to_owned()) };
-    let Some(watch) = &case.incident.watch else { return Ok("nothing was done so far".to_owned()) };
+    let Some(guard) = case.incident.guard() else { return Ok(UNWATCHED.into()) };
+    let Some(watch) = &case.incident.watch else { return Ok("nothing was done so far".into()) };
     match watch.judge(guard, case.findings) {
         Judged::Fine => Ok(match watch.excused(guard).map(|condition| condition.source()).collect::<Vec<_>>().as_slice() {
-            [] => "nothing that is watched has come to hold".to_owned(),
-            excused => format!("nothing that is watched has come to hold; `{}` did before the first step", excused.join("`, `")),
+            [] => "nothing that is watched has come to hold".into(),
+            excused => {
+                format!("nothing that is watched has come to hold; `{}` did before the first step", excused.join("`, `")).into()
+            }
         }),
         Judged::Harm { condition, why } => Err(instead(why.clone(), Decision::Harm { condition, why })),
         Judged::Suspected { again, why, .. } => Err(wait(again.max(case.now), Waiting::Time, why)),
@@ -34,9 +36,9 @@ pub(crate) fn none_so_far(case: &Case<'_>) -> Word {
 
 /// Before the first step: whether harm by it would be seen. What holds already is being cured, and no harm by it.
 pub(crate) fn is_watched(case: &Case<'_>) -> Word {
-    let Some(guard) = case.incident.guard() else { return Ok(UNWATCHED.to_owned()) };
+    let Some(guard) = case.incident.guard() else { return Ok(UNWATCHED.into()) };
     if case.incident.watch.is_some() {
-        return Ok("asked before the rung's first step".to_owned());
+        return Ok("asked before the rung's first step".into());
     }
     for condition in &guard.stop_if {
         if let Truth::Unknown(why) = condition.evaluate(case.findings) {
@@ -50,10 +52,11 @@ pub(crate) fn is_watched(case: &Case<'_>) -> Word {
     let excused = Watch::begin(guard, case.findings);
     let already: Vec<&str> = excused.excused(guard).map(|condition| condition.source()).collect();
     let count = guard.stop_if.len();
-    Ok(match already.as_slice() {
+    let words = match already.as_slice() {
         [] => format!("{count} watched conditions are seen, and none holds"),
         already => {
             format!("{count} watched conditions are seen; `{}` holds already and is no harm by this", already.join("`, `"))
         }
-    })
+    };
+    Ok(words.into())
 }

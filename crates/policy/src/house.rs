@@ -2,6 +2,7 @@
 //! one question. Why apart from `guards`: those judge one incident by its own runbook. A step that has begun is not judged
 //! anew by what is counted; its next replica is the same act. Nothing here mints a permit.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -103,13 +104,13 @@ fn no_more(case: &Case<'_>, why: String) -> Instead {
 /// Cause before symptom: what the incident's targets rest on is well, and nobody works on it.
 pub(crate) fn nothing_upstream(case: &Case<'_>) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     if let Some((target, by)) = case.history.upstream.iter().next() {
         let on = Waiting::Cause { of: target.clone(), by: Some(*by) };
         return Err(kept(case, on, format!("{by} works on {target}, which this rests on; the cause comes first")));
     }
-    let touched = case.incident.remedy_touches();
+    let touched = case.incident.touches();
     let there = || touched.iter().filter_map(|id| case.current.inventory.get(id));
     let needed: BTreeSet<&TargetId> = there().flat_map(|target| &target.traits.depends_on).collect();
     let mut seen = 0;
@@ -132,8 +133,8 @@ pub(crate) fn nothing_upstream(case: &Case<'_>) -> Word {
         return Err(kept(case, Waiting::Cause { of: target.clone(), by: None }, why));
     }
     Ok(match seen {
-        1 => "the 1 target that it rests on is well, and nobody works on it".to_owned(),
-        _ => format!("{seen} targets that it rests on are well, and nobody works on any"),
+        1 => "the 1 target that it rests on is well, and nobody works on it".into(),
+        _ => format!("{seen} targets that it rests on are well, and nobody works on any").into(),
     })
 }
 
@@ -154,22 +155,23 @@ pub fn storms(rule: &Storm, burst: &Burst) -> Option<String> {
 /// Many at once mean: do less, and call a person. What a person started goes on, because one is there.
 pub(crate) fn no_storm(case: &Case<'_>) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     let (rule, burst) = (&case.current.rules.storm, &case.history.burst);
     if matches!(case.incident.trigger, Trigger::Person { .. }) {
-        return Ok("a person started it".to_owned());
+        return Ok("a person started it".into());
     }
     if let Some(why) = storms(rule, burst) {
         return Err(no_more(case, why));
     }
-    Ok(format!("{} new incidents within {}, {} of {} open ones blind", burst.unexplained, rule.within, burst.blind, burst.looked))
+    Ok(format!("{} new incidents within {}, {} of {} open ones blind", burst.unexplained, rule.within, burst.blind, burst.looked)
+        .into())
 }
 
 /// Nothing is restarted while its data is being saved, by the calendar or by what is seen.
 pub(crate) fn not_quiet(case: &Case<'_>, order: &Order) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     let facts = order.action.facts();
     let inventory = &case.current.inventory;
@@ -185,7 +187,7 @@ pub(crate) fn not_quiet(case: &Case<'_>, order: &Order) -> Word {
     }
     let interrupts = matches!(&order.action, Action::Docker(docker) if docker.restart().is_some() || matches!(docker, DockerAction::Recreate(_)));
     if !interrupts {
-        return Ok("no quiet time is meant for it".to_owned());
+        return Ok("no quiet time is meant for it".into());
     }
     let looks =
         case.incident.runbook.look.iter().filter_map(|(name, look)| {
@@ -199,24 +201,24 @@ pub(crate) fn not_quiet(case: &Case<'_>, order: &Order) -> Word {
             return Err(kept(case, Waiting::Quiet, why));
         }
     }
-    Ok("no quiet time, and no backup is seen".to_owned())
+    Ok("no quiet time, and no backup is seen".into())
 }
 
 /// From two replicas up, a share of them stays healthy whatever the step says.
 pub(crate) fn above_floor(case: &Case<'_>, order: &Order) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     let finding = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
     let Some(left) = finding.and_then(|finding| order.leaves(finding)) else {
-        return Ok("it takes no replica away".to_owned());
+        return Ok("it takes no replica away".into());
     };
     let floor = case.current.rules.disruption.floor_of(left.replicas);
     let words =
         format!("{} of {} replicas are healthy, {} meanwhile, and {floor} have to be", left.healthy, left.replicas, left.left);
     // A replica that is failing already is no loss.
     if left.left >= floor || left.left == left.healthy {
-        return Ok(words);
+        return Ok(words.into());
     }
     Err(no_more(case, words))
 }
@@ -228,7 +230,7 @@ fn too_many(counted: &[Counted], rates: &[Rate], whose: &str, key: &str) -> Word
             return Err(end(How::HandedOver, format!("{why} ({})", room_again(key, *room))));
         }
     }
-    Ok(format!("{}, none full", windows(rates.len())))
+    Ok(none_full(rates.len()))
 }
 
 /// Which key of the configuration is in the way, and until when.
@@ -239,13 +241,14 @@ pub(crate) fn room_again(key: &str, room: Option<Stamp>) -> String {
     }
 }
 
-pub(crate) fn windows(count: usize) -> String {
-    if count == 1 { "1 window".to_owned() } else { format!("{count} windows") }
+/// That none of so many windows is full.
+pub(crate) fn none_full(windows: usize) -> Cow<'static, str> {
+    if windows == 1 { "1 window, none full".into() } else { format!("{windows} windows, none full").into() }
 }
 
 pub(crate) fn within_target_rates(case: &Case<'_>) -> Word {
     if guards::continues(case) {
-        return Ok(BEGUN.to_owned());
+        return Ok(BEGUN.into());
     }
     too_many(
         &case.history.on_target,
@@ -257,7 +260,7 @@ pub(crate) fn within_target_rates(case: &Case<'_>) -> Word {
 
 pub(crate) fn within_overall_rates(case: &Case<'_>) -> Word {
     if guards::continues(case) {
-        return Ok(BEGUN.to_owned());
+        return Ok(BEGUN.into());
     }
     too_many(&case.history.overall, &case.current.rules.overall.rate, "of all runbooks anywhere", "rules.overall.rate")
 }
@@ -267,29 +270,29 @@ pub(crate) fn within_budget(case: &Case<'_>, order: &Order) -> Word {
     let rule = &case.current.rules.disruption;
     let cost = cost(case, order);
     if cost == 0 {
-        return Ok("it disturbs nobody who was not disturbed before".to_owned());
+        return Ok("it disturbs nobody who was not disturbed before".into());
     }
     let spent = case.history.spent;
     let words = format!("it costs {cost}, and {spent} of {} were spent within {}", rule.budget, rule.per);
     if spent.saturating_add(cost) > rule.budget {
         return Err(end(How::HandedOver, format!("too much would be disturbed: {words} (`rules.disruption.budget`)")));
     }
-    Ok(words)
+    Ok(words.into())
 }
 
 /// As many are in the middle of an act as may be: the next waits for its turn. One that has begun has its turn.
 pub(crate) fn its_turn(case: &Case<'_>) -> Word {
     if let Some(word) = guards::finishes(case) {
-        return Ok(word);
+        return Ok(word.into());
     }
     let (at_work, most) = (case.history.at_work, case.current.rules.overall.at_once);
     if !case.incident.applied.is_empty() {
-        return Ok("it is at work already".to_owned());
+        return Ok("it is at work already".into());
     }
     if at_work >= most {
         return Err(kept(case, Waiting::Turn, format!("{at_work} incidents are at work, and {most} may be at once")));
     }
-    Ok(format!("{at_work} others are at work, and {most} may be at once"))
+    Ok(format!("{at_work} others are at work, and {most} may be at once").into())
 }
 
 /// When the newest failure was, where so many in a row within the breaker's time have opened it.
@@ -302,18 +305,18 @@ pub(crate) fn tripped(streak: &Streak, failures: u32, rule: &Breaker) -> Option<
 /// Cures that fail again and again are no longer tried, but for one trial after a while.
 pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
     if guards::continues(case) {
-        return Ok(BEGUN.to_owned());
+        return Ok(BEGUN.into());
     }
     let rule = &case.current.rules.breaker;
     let both = [
-        (&case.history.failed, rule.failures, format!("of {}", runbook.name), runbook.name.as_str()),
-        (&case.history.failed_overall, rule.overall, "of all runbooks".to_owned(), "all"),
+        (&case.history.failed, rule.failures, runbook.name.as_str(), runbook.name.as_str()),
+        (&case.history.failed_overall, rule.overall, "all runbooks", "all"),
     ];
     let mut trial = None;
     for (streak, failures, whose, scope) in both {
         let Some(newest) = tripped(streak, failures, rule) else { continue };
         let again = newest.plus(rule.tries_again_after.duration());
-        let words = format!("{failures} cures {whose} failed in a row within {}", rule.within);
+        let words = format!("{failures} cures of {whose} failed in a row within {}", rule.within);
         if case.now < again {
             let lift = format!("`runbookd breaker close {scope}` lifts it at once");
             return Err(no_more(case, format!("the breaker is open until {again}, when one incident tries: {words}; {lift}")));
@@ -323,5 +326,5 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
         }
         trial = Some(words);
     }
-    Ok(trial.map_or_else(|| "cures have not been failing".to_owned(), |words| format!("this is the trial after {words}")))
+    Ok(trial.map_or("cures have not been failing".into(), |words| format!("this is the trial after {words}").into()))
 }

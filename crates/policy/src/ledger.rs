@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::earned::{Record, Standing};
 use crate::history::{Attempted, Burst, Counted, History, Streak};
+use crate::spent::Spent;
 
 /// Nothing older than this is counted: `check` refuses longer windows.
 pub const REMEMBERS: Duration = Duration::from_secs(31 * 86_400);
@@ -81,7 +82,7 @@ pub struct Ledger {
     runbooks: BTreeMap<String, OfRunbook>,
     acted_on: BTreeMap<TargetId, VecDeque<Stamp>>,
     overall: VecDeque<Stamp>,
-    spent: VecDeque<(Stamp, u32)>,
+    spent: Spent,
     outcomes: VecDeque<Outcome>,
     opened: VecDeque<(Stamp, IncidentId, TargetId)>,
     open: BTreeMap<IncidentId, Open>,
@@ -134,7 +135,7 @@ impl Ledger {
         push(self.acted_on.entry(started.acted_on.clone()).or_default(), at, |at| *at);
         push(&mut self.overall, at, |at| *at);
         if cost > 0 {
-            push(&mut self.spent, (at, cost), |(at, _)| *at);
+            self.spent.add(at, cost);
         }
     }
 
@@ -259,14 +260,13 @@ impl Ledger {
         let house = &current.rules;
         let of = self.runbooks.get(&rules.name);
         let attempts = of.and_then(|of| of.attempts.get(&incident.target));
-        let spent = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < house.disruption.per.duration());
         History {
             // Only the journal knows how an earlier one ended.
             doubtful: None,
             attempts: attempts.map(|all| own_and_others(all, &rules.limits.rate, incident.id)).unwrap_or_default(),
             on_target: self.acted_on.get(acts_on).map(|all| within(all, &house.per_target.rate, now)).unwrap_or_default(),
             overall: within(&self.overall, &house.overall.rate, now),
-            spent: spent.fold(0, |sum: u32, (_, cost)| sum.saturating_add(*cost)),
+            spent: self.spent.within(house.disruption.per.duration(), now),
             at_work: self.at_work(incident.id),
             cured: of
                 .and_then(|of| of.cured.get(&incident.target))
@@ -347,12 +347,12 @@ impl Ledger {
     }
 
     fn upstream(&self, incident: &Incident, current: &Configuration) -> BTreeMap<TargetId, IncidentId> {
-        let touched = incident.remedy_touches();
-        let needed: BTreeSet<TargetId> = touched.iter().flat_map(|id| current.inventory.upstream_of(id)).collect();
-        let others = needed.into_iter().filter(|id| !touched.contains(id));
-        let worked_on = |id: TargetId| {
-            let other = self.works_on(&id).find(|other| *other != incident.id)?;
-            Some((id, other))
+        let touched = incident.touches();
+        let needed = touched.iter().flat_map(|id| current.inventory.upstream_of(id));
+        let others = needed.filter(|id| !touched.contains(id));
+        let worked_on = |id: &TargetId| {
+            let other = self.works_on(id).find(|other| *other != incident.id)?;
+            Some((id.clone(), other))
         };
         others.filter_map(worked_on).collect()
     }
@@ -360,7 +360,7 @@ impl Ledger {
 
 /// Adds what happened last and forgets what no limit counts any more. Stamps of the journal never go back; what is read from it
 /// in another order is put where it belongs.
-fn push<T>(all: &mut VecDeque<T>, new: T, at: impl Fn(&T) -> Stamp) {
+pub(crate) fn push<T>(all: &mut VecDeque<T>, new: T, at: impl Fn(&T) -> Stamp) {
     let moment = at(&new);
     let place = all.partition_point(|old| at(old) <= moment);
     all.insert(place, new);

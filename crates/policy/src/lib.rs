@@ -13,6 +13,7 @@ pub mod modes;
 pub mod overview;
 pub mod permit;
 pub mod route;
+mod spent;
 
 #[cfg(test)]
 mod tests;

@@ -154,7 +154,7 @@ impl Scene {
         let closed: Vec<_> = ruling.gates.iter().filter(|gate| !gate.open).collect();
         assert_eq!(closed.len(), 1, "exactly one gate is closed, the last one asked: {:?}", ruling.gates);
         assert!(!closed[0].why.is_empty(), "every no has its reason");
-        closed[0].name.clone()
+        closed[0].name.to_string()
     }
 }
 

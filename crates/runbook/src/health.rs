@@ -42,6 +42,11 @@ impl Finding {
     }
 }
 
+// What is well needs no words.
+fn well_if(well: bool, ill: impl FnOnce() -> String) -> Result<Health, String> {
+    Ok(if well { Health::Well } else { Health::Ill(ill()) })
+}
+
 /// The judgement over known findings; the error is the reason why a field that it needs is unknown.
 fn judge(finding: &Finding) -> Result<Health, String> {
     let number = |name: &str| match finding.field(name) {
@@ -54,38 +59,37 @@ fn judge(finding: &Finding) -> Result<Health, String> {
         Value::Unknown(why) => Err(why),
         other => Err(format!("{name} is neither true nor false: {other:?}")),
     };
-    let well_if = |well: bool, ill: String| Ok(if well { Health::Well } else { Health::Ill(ill) });
     match finding.probe.as_str() {
         "postgres.sessions" => {
             let (total, max, reserved) = (number("total")?, number("max")?, number("reserved")?);
-            well_if(total < max - reserved, format!("every slot is taken: {total} sessions of {max}"))
+            well_if(total < max - reserved, || format!("every slot is taken: {total} sessions of {max}"))
         }
         "postgres.answering" | "redis.answering" | "docker.engine" => {
-            well_if(flag("answering")?, "it does not answer".to_owned())
+            well_if(flag("answering")?, || "it does not answer".to_owned())
         }
         // Writes are refused only where nothing may be evicted; without a limit the ratio is unknown, and nothing is full.
         "redis.memory" => match (finding.field("policy"), number("used_ratio")) {
             (Value::Text(policy), Ok(ratio)) if policy == "noeviction" => {
-                well_if(ratio < 1.0, "its memory is full, and it evicts nothing".to_owned())
+                well_if(ratio < 1.0, || "its memory is full, and it evicts nothing".to_owned())
             }
             _ => Ok(Health::Well),
         },
         "rabbitmq.answering" => match flag("amqp")? {
             false => Ok(Health::Ill("it takes no connection".to_owned())),
-            true => well_if(!flag("alarm")?, "an alarm is in force, and publishers are blocked".to_owned()),
+            true => well_if(!flag("alarm")?, || "an alarm is in force, and publishers are blocked".to_owned()),
         },
         "queue.depth" => match finding.field("state") {
             Value::Unknown(why) => Err(why),
-            Value::Text(state) => well_if(!DEAD_QUEUES.contains(&state.as_str()), format!("its state is {state}")),
+            Value::Text(state) => well_if(!DEAD_QUEUES.contains(&state.as_str()), || format!("its state is {state}")),
             _ => Ok(Health::Well),
         },
         "docker.service" => {
             let (replicas, healthy) = (number("replicas")?, number("healthy")?);
-            well_if(healthy > 0.0 && healthy * 2.0 >= replicas, format!("{healthy} of {replicas} replicas are healthy"))
+            well_if(healthy > 0.0 && healthy * 2.0 >= replicas, || format!("{healthy} of {replicas} replicas are healthy"))
         }
-        "http.get" => well_if(flag("expected")?, "its status is not the expected one".to_owned()),
-        "prometheus.ready" => well_if(flag("ready")?, "it is not ready".to_owned()),
-        "rehearsal.ledger" => well_if(!flag("broken")?, "it is broken".to_owned()),
+        "http.get" => well_if(flag("expected")?, || "its status is not the expected one".to_owned()),
+        "prometheus.ready" => well_if(flag("ready")?, || "it is not ready".to_owned()),
+        "rehearsal.ledger" => well_if(!flag("broken")?, || "it is broken".to_owned()),
         other => Err(format!("{other} says nothing about health")),
     }
 }

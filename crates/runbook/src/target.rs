@@ -398,31 +398,13 @@ impl Inventory {
     }
 
     /// Everything that this target needs, directly or through others; not itself. A circle, which `check` refuses, ends too.
-    pub fn upstream_of(&self, id: &TargetId) -> BTreeSet<TargetId> {
-        let mut found = BTreeSet::new();
-        let mut to_see = vec![id.clone()];
-        while let Some(next) = to_see.pop() {
-            for needed in self.get(&next).into_iter().flat_map(|target| &target.traits.depends_on) {
-                if needed != id && found.insert(needed.clone()) {
-                    to_see.push(needed.clone());
-                }
-            }
-        }
-        found
+    pub fn upstream_of<'a>(&'a self, id: &'a TargetId) -> BTreeSet<&'a TargetId> {
+        reached(id, |next| self.get(next).into_iter().flat_map(|target| &target.traits.depends_on))
     }
 
     /// Every target that needs this one, directly or through others; not itself.
-    pub fn leaning_on(&self, id: &TargetId) -> BTreeSet<TargetId> {
-        let mut found = BTreeSet::new();
-        let mut to_see = vec![id];
-        while let Some(next) = to_see.pop() {
-            for leaning in self.needed_by.get(next).into_iter().flatten() {
-                if leaning != id && found.insert(leaning.clone()) {
-                    to_see.push(leaning);
-                }
-            }
-        }
-        found
+    pub fn leaning_on<'a>(&'a self, id: &'a TargetId) -> BTreeSet<&'a TargetId> {
+        reached(id, |next| self.needed_by.get(next).into_iter().flatten())
     }
 
     /// The target that a selector means for an alert with these labels.
@@ -454,4 +436,16 @@ impl Inventory {
             }
         }
     }
+}
+
+/// Everything that can be reached from a target, step by step; not itself.
+fn reached<'a, Near: Iterator<Item = &'a TargetId>>(
+    id: &'a TargetId,
+    near: impl Fn(&'a TargetId) -> Near,
+) -> BTreeSet<&'a TargetId> {
+    let (mut found, mut to_see) = (BTreeSet::new(), vec![id]);
+    while let Some(next) = to_see.pop() {
+        to_see.extend(near(next).filter(|there| *there != id && found.insert(*there)));
+    }
+    found
 }

@@ -32,7 +32,7 @@ async fn observed(journal: &Journal, configuration: &Configuration, now: Stamp) 
     let past = journal.past(&claim.incident, book, configuration, now).await.unwrap();
     let Decision::End { how, why } = ruled(&claim.incident, configuration, &past.history, now) else { panic!("it does not end") };
     assert_eq!(how, How::Refused, "{why}");
-    let gates = vec![runbook::incident::Gate { name: "mode".to_owned(), open: false, why: why.clone() }];
+    let gates = vec![runbook::incident::Gate { name: "mode".into(), open: false, why: why.clone().into() }];
     journal.append(&mut claim, now, &Event::Ending { how, why: why.clone(), gates }).await.unwrap();
     journal.append(&mut claim, now, &Event::Closed { how, why }).await.unwrap();
     claim.incident.id

@@ -75,7 +75,7 @@ impl Scene {
     }
 
     fn harm(&self, findings: Findings, unseen: bool) -> Event {
-        let gates = vec![Gate { name: "harm".to_owned(), open: false, why: "harm".to_owned() }];
+        let gates = vec![Gate { name: "harm".into(), open: false, why: "harm".into() }];
         Event::Harmed { condition: "ledger.effects > 5.0".to_owned(), findings, why: "harm: it rose".to_owned(), unseen, gates }
     }
 

@@ -152,7 +152,7 @@ pub(super) fn order(pids: std::ops::Range<i32>, at_most: u32) -> Order {
 fn gates(closed: &[(&str, &str)]) -> Vec<Gate> {
     let open = [("pause", "nothing is paused"), ("fresh look", "seen 0.1s ago"), ("mode", "auto"), ("rate", "0 of 3 acts in 1h")];
     let all = open.iter().map(|(name, why)| (name, why, true)).chain(closed.iter().map(|(name, why)| (name, why, false)));
-    all.map(|(name, why, open)| Gate { name: (*name).into(), open, why: (*why).into() }).collect()
+    all.map(|(name, why, open)| Gate { name: (*name).to_owned().into(), open, why: (*why).to_owned().into() }).collect()
 }
 
 fn started(at: i64, order: Order) -> Event {
@@ -364,7 +364,7 @@ pub(super) fn harmed(words: &str) -> Sample {
                 findings: ledgers(99_990, false, 4.0),
                 why: why.clone(),
                 unseen: false,
-                gates: vec![Gate { name: "harm".into(), open: false, why: why.clone() }],
+                gates: vec![Gate { name: "harm".into(), open: false, why: why.clone().into() }],
             },
         )
         .does(100_100, Purpose::Undo, 0, Verdict::Landed(format!("a is no longer in force{words}")))

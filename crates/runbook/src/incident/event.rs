@@ -1,6 +1,8 @@
 //! What can happen to an incident. Events are durable: each has a kind and a version in the journal, and what an earlier
 //! release wrote stays readable. Deliberately no secrets and no raw server replies: only what was seen, decided and done.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertStatus, Fingerprint};
@@ -50,11 +52,11 @@ pub struct Opening {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Gate {
     /// The guard.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Whether it let the incident pass.
     pub open: bool,
-    /// Why, for people.
-    pub why: String,
+    /// Why, for people. Most words of most guards are always the same, and a decision has some thirty of them.
+    pub why: Cow<'static, str>,
 }
 
 impl Gate {

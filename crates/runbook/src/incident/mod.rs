@@ -268,11 +268,15 @@ impl Incident {
     /// Every target that the remedy touches, its own first: they are held together from its first step, so that two
     /// incidents never each hold what the other waits for.
     pub fn remedy_touches(&self) -> Vec<TargetId> {
-        let mut touched = vec![self.target.clone()];
+        self.touches().into_iter().cloned().collect()
+    }
+
+    /// The same, for who only asks whether something is among them: a decision does so again and again.
+    pub fn touches(&self) -> Vec<&TargetId> {
+        let mut touched = vec![&self.target];
         let steps = self.remedy().map_or(&[][..], |remedy| &remedy.steps);
-        let taken_back =
-            [Aim::Undo, Aim::End].into_iter().filter_map(|aim| self.to_take_back(aim)).map(|a| a.order.target.clone());
-        for target in steps.iter().filter_map(|step| step.target.clone()).chain(taken_back) {
+        let taken_back = [Aim::Undo, Aim::End].into_iter().filter_map(|aim| self.to_take_back(aim)).map(|a| &a.order.target);
+        for target in steps.iter().filter_map(|step| step.target.as_ref()).chain(taken_back) {
             if !touched.contains(&target) {
                 touched.push(target);
             }
@@ -283,10 +287,10 @@ impl Incident {
     /// The targets beside it that are looked at in the same round: what its own rest on directly, and databases that rest on what
     /// it would touch, whose backups are not to be cut. What it touches itself is no cause to wait for.
     pub fn beside(&self, inventory: &Inventory) -> BTreeSet<TargetId> {
-        let touched = self.remedy_touches();
-        let needed = touched.iter().filter_map(|id| inventory.get(id)).flat_map(|target| target.traits.depends_on.clone());
+        let touched = self.touches();
+        let needed = touched.iter().filter_map(|id| inventory.get(id)).flat_map(|target| &target.traits.depends_on);
         let leaning = touched.iter().flat_map(|id| inventory.leaning_on(id)).filter(|id| id.kind == Kind::Postgres);
-        needed.chain(leaning).filter(|id| !touched.contains(id)).collect()
+        needed.chain(leaning).filter(|id| !touched.contains(id)).cloned().collect()
     }
 
     /// Whether anything was sent to a target for it, as far as is known.

@@ -68,7 +68,7 @@ fn pace(guard: &Guard) -> Duration {
 
 /// The event of what is harm.
 pub(crate) fn harmed(condition: String, findings: Findings, why: String, unseen: bool) -> Event {
-    let gates = vec![Gate { name: "harm".to_owned(), open: false, why: why.clone() }];
+    let gates = vec![Gate { name: "harm".into(), open: false, why: why.clone().into() }];
     Event::Harmed { condition, findings, why, unseen, gates }
 }
 

@@ -78,6 +78,13 @@ fn events(daemon: &Daemon<'_>, kind: &str) -> Vec<Value> {
     shown["events"].as_array().unwrap().iter().filter_map(|event| event["event"].get(kind).cloned()).collect()
 }
 
+/// When the first event of this kind was.
+fn when(daemon: &Daemon<'_>, kind: &str) -> runbook::Stamp {
+    let shown = daemon.get("/api/v1/incidents/1");
+    let found = shown["events"].as_array().unwrap().iter().find(|event| event["event"].get(kind).is_some()).unwrap();
+    serde_json::from_value(found["at"].clone()).unwrap()
+}
+
 fn stamp(value: &Value) -> String {
     serde_json::from_value::<runbook::Stamp>(value.clone()).unwrap().to_string()
 }
@@ -181,14 +188,48 @@ async fn an_alertmanager_that_hangs_or_is_away_holds_up_nothing_and_then_nothing
         let wanted = if hangs { "no answer within" } else { "127.0.0.1" };
         assert!(why_not(&daemon).contains(wanted), "{}", why_not(&daemon));
         assert_eq!(silences(&alertmanager, None), Vec::<Value>::new(), "one of two is not enough");
-        let shown = daemon.get("/api/v1/incidents/1");
-        let when = |kind: &str| {
-            let found = shown["events"].as_array().unwrap().iter().find(|event| event["event"].get(kind).is_some()).unwrap();
-            serde_json::from_value::<runbook::Stamp>(found["at"].clone()).unwrap()
-        };
-        let waited = when("action_replied").since(when("action_started"));
+        let waited = when(&daemon, "action_replied").since(when(&daemon, "action_started"));
         assert!(waited < Duration::from_secs(4), "the act waited for {waited:?}");
     }
+}
+
+/// Nobody writes to the pipe, so reading it hangs, as a file on a server that is away does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_read_holds_up_nothing_and_what_cannot_be_said_without_it_is_told() {
+    let people = People::start().await;
+    let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
+    let home = home(&[], false);
+    let token = home.folder().join("token");
+    assert!(std::process::Command::new("mkfifo").arg(&token).status().unwrap().success());
+    let asked = json!([{"url": alertmanager.url(), "receiver": "runbookd", "token": {"file": token}}]);
+    home.write("runbookd.yaml", &format!("listen: 127.0.0.1:PORT\nalertmanager: {asked}\n"));
+    let daemon = home.start(rehearsal_binary(), &[KNOWS]);
+    begin(&daemon);
+    let closed = daemon.wait_closed(SOON);
+    assert_eq!((&closed["how"], events(&daemon, "action_replied").len()), (&json!("handed_over"), 1), "{closed}");
+    assert!(why_not(&daemon).contains("cannot read the secret in"), "{}", why_not(&daemon));
+    let waited = when(&daemon, "action_replied").since(when(&daemon, "action_started"));
+    assert!(waited < Duration::from_secs(3), "the act waited for {waited:?}");
+
+    let told = || {
+        let log = home.log();
+        let told = ["Alertmanager cannot be asked what fires", "does not take the call for a person"];
+        (told.iter().all(|words| log.contains(words)) && log.contains("cannot read the secret in")).then_some(())
+    };
+    until("it is told", Duration::from_secs(40), told, || home.log());
+    let metrics = xtask::http::Request::get(&daemon.url("/metrics")).send().unwrap().ok().unwrap().text();
+    for name in ["reachable", "takes_calls"] {
+        let name = format!("runbookd_alertmanager_{name}{{");
+        assert!(metrics.lines().any(|line| line.starts_with(&name) && line.ends_with("} 0")), "{name}: {metrics}");
+    }
+    // The server is back: nothing has to be started anew.
+    std::fs::write(home.folder().join("new"), "token").unwrap();
+    std::fs::rename(home.folder().join("new"), &token).unwrap();
+    let called = || {
+        let alerts = alertmanager.api("/alerts").unwrap();
+        alerts.as_array().unwrap().iter().any(|one| one["labels"]["alertname"] == "RunbookdGaveUp").then_some(())
+    };
+    until("people are called", Duration::from_secs(60), called, || home.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Error, Er
 use runbook::target::{Login, Place, Target};
 use runbook::text::humanize_duration;
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 
 use crate::{Side, secret};
 
@@ -72,11 +73,12 @@ impl Session {
     }
 }
 
-/// Logs in, within `within`.
+/// Logs in, within `within`, the reading of the secret included.
 pub(crate) async fn connect(target: &Target, side: Side, within: Duration) -> Result<Session> {
     let Place::Rabbitmq { host, port, vhost, .. } = &target.place else { bail!("{} is no RabbitMQ broker", target.id) };
     let Login { user, password } = login(target, side)?;
-    let password = secret::resolve(password).await.map_err(|why| anyhow!(why))?;
+    let until = Instant::now() + within;
+    let password = secret::resolve(password, within).await.map_err(|why| anyhow!(why))?;
     let uri = AMQPUri {
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority {
@@ -96,7 +98,7 @@ pub(crate) async fn connect(target: &Target, side: Side, within: Duration) -> Re
         runtime,
         async move |uri: AMQPUri, runtime| {
             // In the reading thread, which nobody else ends while it dials.
-            let dialled = tokio::time::timeout(within, uri.connect_async(&runtime)).await;
+            let dialled = tokio::time::timeout_at(until, uri.connect_async(&runtime)).await;
             let stream = dialled.map_err(std::io::Error::from).flatten().map_err(to_lapin)?;
             if let AsyncTcpStream::Plain(plain) = &stream {
                 line.keep(plain.get_ref().as_fd().try_clone_to_owned().map_err(to_lapin)?.into());
@@ -105,7 +107,7 @@ pub(crate) async fn connect(target: &Target, side: Side, within: Duration) -> Re
         },
         properties,
     );
-    let connection = tokio::time::timeout(within, connecting)
+    let connection = tokio::time::timeout_at(until, connecting)
         .await
         .map_err(|_| anyhow!("no answer within {}", humanize_duration(within)))?
         .with_context(|| format!("cannot log in to RabbitMQ at {host}:{port}"))?;

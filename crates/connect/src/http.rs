@@ -13,6 +13,7 @@ use reqwest::redirect::Policy;
 use runbook::target::{Login, Place, SecretRef, Target};
 use runbook::text::inert;
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 
 use crate::{Side, amqp, secret};
 
@@ -97,7 +98,7 @@ impl Client {
         self.exchange(Asked::Get, url, proof, most_bytes, within).await
     }
 
-    /// One exchange.
+    /// One exchange. What may take `within` is all of it, the reading of the secret included.
     async fn exchange(
         &self,
         asked: Asked,
@@ -106,6 +107,8 @@ impl Client {
         most_bytes: usize,
         within: Duration,
     ) -> Result<Answer> {
+        let until = Instant::now() + within;
+        let left = || until.saturating_duration_since(Instant::now());
         let built = self.built.get_or_init(build).as_ref().map_err(|why| anyhow!(why.clone()))?;
         if let (Some(why), "https") = (&built.without_https, url.scheme()) {
             return Err(anyhow!(why.clone()));
@@ -115,17 +118,17 @@ impl Client {
             Asked::Delete => built.client.delete(url),
             Asked::Post(body) => built.client.post(url).header(reqwest::header::CONTENT_TYPE, "application/json").body(body),
         };
-        let request = request.timeout(within);
         let request = match proof {
             Proof::None => request,
             Proof::Basic(login) => {
-                let password = secret::resolve(&login.password).await.map_err(|why| anyhow!(why))?;
+                let password = secret::resolve(&login.password, left()).await.map_err(|why| anyhow!(why))?;
                 request.basic_auth(&login.user, Some(password.expose_secret()))
             }
             Proof::Bearer(token) => {
-                request.bearer_auth(secret::resolve(token).await.map_err(|why| anyhow!(why))?.expose_secret())
+                request.bearer_auth(secret::resolve(token, left()).await.map_err(|why| anyhow!(why))?.expose_secret())
             }
         };
+        let request = request.timeout(left());
         // The address is left out of errors: it may carry what nobody should read.
         let mut answer = request.send().await.map_err(|error| plain(error, within))?;
         let mut body = Vec::new();

@@ -81,11 +81,12 @@ impl PostgresLogin {
 
     /// Logs in, within `within`.
     pub(crate) async fn connect(&self, within: Duration) -> Result<PgConnection, PostgresError> {
-        tokio::time::timeout(within, self.log_in()).await.unwrap_or_else(|_| Err(PostgresError::no_answer(within)))
+        tokio::time::timeout(within, self.log_in(within)).await.unwrap_or_else(|_| Err(PostgresError::no_answer(within)))
     }
 
-    async fn log_in(&self) -> Result<PgConnection, PostgresError> {
-        let password = secret::resolve(&self.password).await.map_err(|why| PostgresError::new(PostgresTrouble::Unasked, why))?;
+    async fn log_in(&self, within: Duration) -> Result<PgConnection, PostgresError> {
+        let password = secret::resolve(&self.password, within).await;
+        let password = password.map_err(|why| PostgresError::new(PostgresTrouble::Unasked, why))?;
         let application = match self.side {
             Side::Look => APPLICATION_LOOK,
             Side::Act => APPLICATION_ACT,

@@ -75,7 +75,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let now = clock.now();
         let hash = journal.adopt(&loaded.configuration, now).await?;
-        metrics.reloaded(Some(&hash), now);
+        metrics.reloaded(Some((&hash, &loaded.daemon.alertmanagers)), now);
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(Connections::new(&configuration.inventory));
         let current = Current { configuration: configuration.clone(), hash, settings: loaded.daemon, connections };
@@ -153,10 +153,11 @@ impl Daemon {
         }
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(self.current().connections.renewed(&configuration.inventory));
+        // First, because what is told of an Alertmanager from now on is told under the new configuration.
+        self.metrics.reloaded(Some((&hash, &loaded.daemon.alertmanagers)), now);
         let current = Current { configuration: configuration.clone(), hash: hash.clone(), settings: loaded.daemon, connections };
         self.current.send_replace(Arc::new(current));
         self.configuration.send_replace(configuration);
-        self.metrics.reloaded(Some(&hash), now);
         self.hold_connections().await;
         tracing::info!(hash, "the configuration was reloaded");
         Ok(hash)

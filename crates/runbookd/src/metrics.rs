@@ -276,7 +276,7 @@ impl Metrics {
             calls: named(
                 to,
                 "alertmanager_takes_calls",
-                "1 while an Alertmanager takes the alerts about what was given up; there once something was",
+                "1 while an Alertmanager takes the alerts about what was given up; 0 until it took one",
                 Family::default(),
             ),
             reload_succeeded: named(
@@ -408,14 +408,21 @@ impl Metrics {
         self.doctor_problems.set(small(problems as u64));
     }
 
-    /// The configuration was loaded: its hash, or nothing when it was wrong and the old one stays in force.
-    pub fn reloaded(&self, hash: Option<&str>, now: Stamp) {
-        self.reload_succeeded.set(i64::from(hash.is_some()));
-        if let Some(hash) = hash {
+    /// The configuration was loaded: its hash and its Alertmanagers, or nothing when it was wrong and the old one stays in force.
+    pub fn reloaded(&self, loaded: Option<(&str, &[crate::config::AlertmanagerSettings])>, now: Stamp) {
+        self.reload_succeeded.set(i64::from(loaded.is_some()));
+        if let Some((hash, alertmanagers)) = loaded {
             self.reload_at.set(seconds(now));
             // An Alertmanager that has left the configuration leaves no series behind.
             self.alertmanagers.clear();
             self.calls.clear();
+            // One that was not heard of yet is not known to answer; a series that is not there would call nobody.
+            for settings in alertmanagers {
+                self.alertmanager(&settings.url, false);
+                if settings.calls_people {
+                    self.called(&settings.url, false);
+                }
+            }
             self.configuration.clear();
             self.configuration.get_or_create(&ByHash { hash: hash.to_owned() }).set(1);
         }

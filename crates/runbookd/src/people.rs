@@ -3,13 +3,18 @@
 //! no opinion on what somebody may do, and no way to print a token.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::PersonToken;
 use crate::token::SHORTEST;
+
+/// How long the files of all tokens may take to be read; whose cannot be read is not recognised.
+const WITHIN: Duration = Duration::from_secs(2);
 
 /// A token's hash, or why it cannot be used.
 type Hash = Result<[u8; 32], String>;
@@ -59,19 +64,15 @@ pub async fn faults(people: &BTreeMap<String, PersonToken>) -> Vec<String> {
 
 /// The hash of every token that is one, by name.
 async fn hashes(people: &BTreeMap<String, PersonToken>) -> Vec<(&String, Hash)> {
-    let mut all = Vec::with_capacity(people.len());
-    for (name, token) in people {
-        let hash = match token {
-            PersonToken::Secret(reference) => match connect::secret::resolve(reference).await {
-                Ok(secret) => hash(secret.expose_secret()),
-                Err(why) => Err(why),
-            },
-            PersonToken::Sha256(hash) => Ok(*hash),
-            PersonToken::Api => continue,
-        };
-        all.push((name, hash));
-    }
-    all
+    let all = people.iter().map(async |(name, token)| match token {
+        PersonToken::Secret(reference) => {
+            let secret = connect::secret::resolve(reference, WITHIN).await;
+            Some((name, secret.and_then(|secret| hash(secret.expose_secret()))))
+        }
+        PersonToken::Sha256(hash) => Some((name, Ok(*hash))),
+        PersonToken::Api => None,
+    });
+    join_all(all).await.into_iter().flatten().collect()
 }
 
 fn hash(token: &str) -> Hash {

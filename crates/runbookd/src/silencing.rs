@@ -23,6 +23,10 @@ use crate::world::Wish;
 pub const BY: &str = "runbookd";
 /// All of it, before the act: asking, silencing, asking again.
 const WITHIN: Duration = Duration::from_secs(2);
+/// What is left to those that end at the moment itself.
+const GRACE: Duration = Duration::from_millis(100);
+/// Why nothing is said to be silenced where not even the deadlines within held.
+const HANGS: &str = "it came to no end in time; a silence that was made all the same ends with the step's deadline";
 /// Ending one before its time.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Enough of an answer for an id, or to say why it refuses.
@@ -34,7 +38,14 @@ const BEGAN: Duration = Duration::from_secs(60);
 pub async fn silence(current: &Current, telling: &Telling, clock: &Clock, wish: &Wish) -> Vec<Quieted> {
     let until = Instant::now() + WITHIN;
     let asking = Asking { current, telling, clock, until };
-    join_all(wish.alerts.iter().map(|alert| asking.one(alert, wish))).await
+    // Everything that is asked ends by itself in that time; should something not, the act still does not wait for it.
+    join_all(wish.alerts.iter().map(async |alert| {
+        tokio::time::timeout_at(until + GRACE, asking.one(alert, wish)).await.unwrap_or_else(|_| {
+            tracing::warn!(%alert, "silencing what the step raises by itself hangs; the act goes on without it");
+            Quieted { alert: alert.to_string(), became: Became::Not { why: HANGS.to_owned() } }
+        })
+    }))
+    .await
 }
 
 /// Ends silences before their time, as far as they can be reached.

@@ -24,6 +24,9 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// How long the file of the token may take to be read.
+const TOKEN_WITHIN: Duration = Duration::from_secs(5);
+
 /// An incident that has been over for this long and was never told is not told any more.
 const OLD_NEWS: Duration = Duration::from_secs(86_400);
 
@@ -48,7 +51,7 @@ impl Voice {
 
     /// Reads the token anew, so that a rotated one is picked up.
     async fn refresh(&self) -> anyhow::Result<()> {
-        let token = connect::secret::resolve(&self.settings.token).await.map_err(anyhow::Error::msg)?;
+        let token = connect::secret::resolve(&self.settings.token, TOKEN_WITHIN).await.map_err(anyhow::Error::msg)?;
         if let Ok(mut held) = self.token.lock() {
             *held = Some(token);
         }

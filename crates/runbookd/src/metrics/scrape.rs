@@ -102,8 +102,14 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::super::*;
+    use crate::config::AlertmanagerSettings;
     use journal::Journal;
     use runbook::book::Configuration;
+
+    fn alertmanager(url: &str, calls_people: bool) -> AlertmanagerSettings {
+        let (url, receiver) = (url.to_owned(), "runbookd".to_owned());
+        AlertmanagerSettings { url, receiver, token: None, basic: None, calls_people }
+    }
 
     #[tokio::test]
     async fn every_series_of_a_closed_enum_is_there_from_the_start_and_no_other() {
@@ -112,8 +118,11 @@ mod tests {
         let metrics = Metrics::new();
         metrics.delivered(Door::Stored, Duration::from_millis(3));
         metrics.stored_at(Stamp::from_millis(1_500));
-        metrics.reloaded(Some("abc"), Stamp::from_millis(2_000));
-        metrics.reloaded(Some("def"), Stamp::from_millis(3_000));
+        metrics.reloaded(Some(("abc", &[alertmanager("http://gone", true)])), Stamp::from_millis(2_000));
+        metrics.reloaded(
+            Some(("def", &[alertmanager("http://a", true), alertmanager("http://b", false)])),
+            Stamp::from_millis(3_000),
+        );
         metrics.examined([("a".to_owned(), true), ("b".to_owned(), false)], 3);
         let one = metrics.connected();
         drop(metrics.connected());
@@ -127,6 +136,9 @@ mod tests {
             "runbookd_alerts_total{outcome=\"opened\"} 0",
             "runbookd_configuration_hash{hash=\"def\"} 1",
             "runbookd_runbook_ready{runbook=\"b\"} 0",
+            "runbookd_alertmanager_reachable{alertmanager=\"http://a\"} 0",
+            "runbookd_alertmanager_reachable{alertmanager=\"http://b\"} 0",
+            "runbookd_alertmanager_takes_calls{alertmanager=\"http://a\"} 0",
             "runbookd_doctor_problems 3",
             "runbookd_http_connections 1",
             "runbookd_journal_writable 1",

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::WatchdogSettings;
 use crate::daemon::Daemon;
 
-/// How long one try may take.
+/// How long one try may take, the reading of the address included.
 const WITHIN: Duration = Duration::from_secs(10);
 /// The waits before a second and a third try.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -77,11 +77,12 @@ async fn ping(daemon: &Daemon, address: &SecretRef) -> Result<(), String> {
 }
 
 async fn once(daemon: &Daemon, address: &SecretRef) -> Result<(), String> {
-    let secret = connect::secret::resolve(address).await.map_err(|error| inert(&error.to_string(), 300))?;
+    let until = Instant::now() + WITHIN;
+    let secret = connect::secret::resolve(address, WITHIN).await.map_err(|error| inert(&error.to_string(), 300))?;
     // The parser's error would repeat nothing of it, and neither is it asked to.
     let url =
         secret.expose_secret().trim().parse::<reqwest::Url>().map_err(|_| "what is kept as its address is no URL".to_owned())?;
-    match daemon.telling.get(url, MOST_BYTES, WITHIN).await {
+    match daemon.telling.get(url, MOST_BYTES, until.saturating_duration_since(Instant::now())).await {
         Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
         Ok(answer) => Err(format!("it answers {}", answer.status)),
         Err(error) => Err(inert(&format!("{error:#}"), 300)),

@@ -46,7 +46,7 @@ fn home() -> Home {
 }
 
 /// The library that lies about the time.
-fn library() -> PathBuf {
+pub fn library() -> PathBuf {
     xtask::packages::ensure(&["libfaketime"]).unwrap();
     let listed = Command::new("dpkg").args(["-L", "libfaketime"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -1,6 +1,8 @@
 //! Silences for what a step raises by itself, in a real Alertmanager: there while the step runs, with exactly these labels and the
 //! step's own end; never for what fires already, nor where nobody can say; and no Alertmanager, however ill, holds up an act.
 
+mod ill;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -191,6 +193,24 @@ async fn an_alertmanager_that_hangs_or_is_away_holds_up_nothing_and_then_nothing
         let waited = when(&daemon, "action_replied").since(when(&daemon, "action_started"));
         assert!(waited < Duration::from_secs(4), "the act waited for {waited:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alertmanager_of_another_time_is_asked_to_silence_nothing() {
+    let people = People::start().await;
+    let alertmanager = Alertmanager::start(&routes(&people)).unwrap();
+    let library = crate::clock::library();
+    let home = home(&[alertmanager.url()], true);
+    // Ours is ahead: Alertmanager would hold a silence for a time long after the step.
+    let ahead = [("LD_PRELOAD", library.to_str().unwrap()), ("FAKETIME", "+600"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), KNOWS];
+    let daemon = home.start(rehearsal_binary(), &ahead);
+    begin(&daemon);
+    assert_eq!(daemon.wait_closed(SOON)["how"], "cured");
+    let why = why_not(&daemon);
+    assert!(why.contains("its clock and ours are 9m") || why.contains("its clock and ours are 10m"), "{why}");
+    assert_eq!(silences(&alertmanager, None), Vec::<Value>::new());
+    let examined = daemon.get("/api/v1/doctor").to_string();
+    assert!(examined.contains("its clock and ours are"), "{examined}");
 }
 
 /// Nobody writes to the pipe, so reading it hangs, as a file on a server that is away does.

@@ -26,6 +26,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// The body was longer.
     pub cut: bool,
+    /// The answerer's own time, as its `Date` header has it.
+    pub date: Option<String>,
 }
 
 impl Answer {
@@ -131,6 +133,8 @@ impl Client {
         let request = request.timeout(left());
         // The address is left out of errors: it may carry what nobody should read.
         let mut answer = request.send().await.map_err(|error| plain(error, within))?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        let date = date.and_then(|date| date.to_str().ok()).map(|date| inert(date, 40));
         let mut body = Vec::new();
         let mut cut = false;
         while let Some(chunk) = answer.chunk().await.map_err(|error| plain(error, within))? {
@@ -141,7 +145,7 @@ impl Client {
                 break;
             }
         }
-        Ok(Answer { status: answer.status().as_u16(), body, cut })
+        Ok(Answer { status: answer.status().as_u16(), body, cut, date })
     }
 }
 

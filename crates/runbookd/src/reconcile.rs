@@ -15,8 +15,8 @@ use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::incident::{Event, Incident, IncidentId, Trigger};
 use tokio::time::Instant;
 
+pub(crate) use ask::{Apart, apart, is_in_force, lacks, proof};
 pub use ask::{Neighbour, neighbour};
-pub(crate) use ask::{lacks, proof};
 pub use plan::{Known, Plan, Said, Stop, UP_FOR, plan};
 
 use crate::daemon::Daemon;
@@ -87,7 +87,7 @@ pub async fn round(daemon: &Daemon, memory: &mut Memory) -> anyhow::Result<Plan>
     let since = daemon.clock.now().minus(crate::giving_up::FOR_AT_MOST);
     let given_up = daemon.journal.given_up_alerts(since).await?.into_iter();
     known.extend(given_up.filter_map(|(incident, fingerprint)| Some(Known { incident, fingerprint: fingerprint.parse().ok()? })));
-    let said = ask::all(&current, daemon.clock.now()).await;
+    let said = ask::all(&current).await;
     for one in &said {
         tell_reachable(daemon, memory, one);
     }

@@ -1,6 +1,7 @@
 //! Silences for what a step raises by itself: made right before the act, by exact labels, ending with the step's deadline. Only where
 //! every Alertmanager says that nothing fires with these labels, before and once more after the silence was made: what fires before
-//! the act is none of its making, and a person may have been sent it. One Alertmanager takes the silence; its cluster shares it.
+//! the act is none of its making, and a person may have been sent it. And only where their clocks agree with ours, and the silence is
+//! seen to hold: it would hold at another time else, and hide what nobody else tells of. One Alertmanager takes the silence; its cluster shares it.
 //! Deliberately no retry and no memory: what is not silenced in two seconds is heard, and what is not ended here ends by itself.
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::AlertmanagerSettings;
 use crate::daemon::Current;
-use crate::reconcile::{UP_FOR, lacks, proof};
+use crate::reconcile::{UP_FOR, is_in_force, lacks, proof};
 use crate::world::Wish;
 
 /// By this name our silences are told from a person's.
@@ -31,7 +32,7 @@ const HANGS: &str = "it came to no end in time; a silence that was made all the 
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Enough of an answer for an id, or to say why it refuses.
 const MOST_BYTES: usize = 4 << 10;
-/// A silence begins so long ago, which Alertmanager takes for now: one whose clock is behind ours would let it begin late.
+/// A silence begins so long ago, which Alertmanager takes for now: one whose clock is a little behind ours would let it begin late.
 const BEGAN: Duration = Duration::from_secs(60);
 
 /// Silences what may be silenced; what became of each alert, in their order.
@@ -103,7 +104,8 @@ impl Asking<'_> {
         }
         self.nobody_was_told(alert, &wish.own).await?;
         let silence = self.make(alert, wish).await?;
-        let Err(why) = self.nobody_was_told(alert, &wish.own).await else { return Ok(silence) };
+        let (told, holds) = tokio::join!(self.nobody_was_told(alert, &wish.own), self.holds(&silence));
+        let Err(why) = told.and(holds) else { return Ok(silence) };
         match delete(self.current, self.telling, &silence).await {
             Ok(()) => Err(format!("{why}; that was seen once it was silenced, so the silence was ended again")),
             Err(also) => Err(format!(
@@ -116,12 +118,19 @@ impl Asking<'_> {
     /// Every Alertmanager has to say so: one that cannot be asked may be the one that told somebody.
     async fn nobody_was_told(&self, alert: &Exact, own: &[String]) -> Result<(), String> {
         let http = self.current.connections.looking().http();
-        let known = (self.clock.now(), knows_after());
+        let known = (self.clock, knows_after());
         let asked = self.current.settings.alertmanagers.iter().map(|settings| async move {
             let lacks = lacks(http, settings, alert, own, known, self.left()).await;
             lacks.map_err(|why| format!("{}: {why}", settings.url))
         });
         join_all(asked).await.into_iter().collect()
+    }
+
+    async fn holds(&self, silence: &Silence) -> Result<(), String> {
+        let settings = self.current.settings.alertmanagers.iter().find(|settings| settings.url == silence.at);
+        let settings = settings.ok_or("that Alertmanager is no longer configured")?;
+        let holds = is_in_force(self.current.connections.looking().http(), settings, &silence.id, self.left()).await;
+        holds.map_err(|why| format!("{}: {why}", settings.url))
     }
 
     async fn make(&self, alert: &Exact, wish: &Wish) -> Result<Silence, String> {

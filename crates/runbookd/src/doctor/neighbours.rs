@@ -6,11 +6,13 @@ use report::slack::{Slack, check_up};
 use runbook::condition::Value;
 use runbook::finding::Finding;
 use runbook::target::{Place, TargetId};
+use runbook::text::humanize_duration;
 
 use super::Line;
 use crate::commands::{Eyes, Sight};
 use crate::config::AlertmanagerSettings;
 use crate::daemon::{Current, Daemon};
+use crate::reconcile::Apart;
 use crate::{reconcile, teller};
 
 pub(super) fn held(current: &Current) -> Vec<Line> {
@@ -92,6 +94,17 @@ async fn alertmanager(daemon: &Daemon, current: &Current, settings: &Alertmanage
                 "no route there leads to the receiver `{receiver}`, so nothing is ever delivered: add one, with `continue: true`"
             ),
         ));
+    }
+    match reconcile::apart(neighbour.its_time, daemon.clock.now()) {
+        Apart::Little => {}
+        Apart::Much(apart) => lines.push(Line::wrong(
+            &about,
+            format!(
+                "its clock and ours are {} apart, so nothing is silenced there; see whether both machines have their time from the network",
+                humanize_duration(apart)
+            ),
+        )),
+        Apart::Unknown => lines.push(Line::unknown(&about, "does not say what time it has, so nothing is silenced there")),
     }
     match neighbour.delivers {
         Some(false) => {

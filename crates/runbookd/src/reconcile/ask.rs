@@ -1,10 +1,10 @@
-//! Asking Alertmanagers: how long they are up, what fires for our receiver, who made a silence, whether our receiver is there.
-//! API v2 as of releases 0.25 to 0.34. Reads only, each with a deadline and a bound. Deliberately no retry: the next round is
+//! Asking Alertmanagers: how long they are up, what fires for our receiver, who made a silence, whether our receiver is there. How long
+//! one is up is told by its own clock alone, and whether that agrees with ours is asked where it matters. API v2 as of releases 0.25 to 0.34. Reads only, each with a deadline and a bound. Deliberately no retry: the next round is
 //! one.
 
 use std::time::Duration;
 
-use connect::http::{Client, Proof};
+use connect::http::{Answer, Client, Proof};
 use futures_util::future::join_all;
 use runbook::silence::Exact;
 use runbook::text::{humanize_duration, inert};
@@ -12,6 +12,7 @@ use runbook::time::Stamp;
 use serde_json::Value;
 
 use super::plan::Said;
+use crate::clock::Clock;
 use crate::config::AlertmanagerSettings;
 use crate::daemon::Current;
 use crate::wire;
@@ -22,21 +23,21 @@ const WITHIN: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 64 << 20;
 /// Enough for any other answer, configurations included.
 const MOST_STATUS: usize = 4 << 20;
+/// A silence is made by our clock and holds by theirs, so it is made only where these are no further apart.
+const MOST_APART: Duration = Duration::from_secs(15);
 /// The path under which deliveries are taken.
 const OUR_PATH: &str = "/webhook/alertmanager";
 
 /// Asks all of them, side by side.
-pub(super) async fn all(current: &Current, now: Stamp) -> Vec<Said> {
+pub(super) async fn all(current: &Current) -> Vec<Said> {
     let http = current.connections.looking().http();
-    join_all(current.settings.alertmanagers.iter().map(|settings| one(http, settings, now))).await
+    join_all(current.settings.alertmanagers.iter().map(|settings| one(http, settings))).await
 }
 
-async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said {
+async fn one(http: &Client, settings: &AlertmanagerSettings) -> Said {
     let mut said = Said { url: settings.url.clone(), up: None, settled: true, listed: Ok(Vec::new()) };
-    match get(http, settings, &["status"], &[], MOST_STATUS).await.and_then(|body| json(&body)) {
-        Ok(status) => {
-            (said.up, said.settled) = standing(&status, now);
-        }
+    match status(http, settings, WITHIN).await {
+        Ok((status, its_time)) => (said.up, said.settled) = standing(&status, its_time),
         Err(why) => {
             said.listed = Err(why);
             return said;
@@ -73,16 +74,43 @@ async fn one(http: &Client, settings: &AlertmanagerSettings, now: Stamp) -> Said
     said
 }
 
-/// How long it has been up, as far as it says so, and whether its cluster has settled or it stands alone.
-fn standing(status: &Value, now: Stamp) -> (Option<Duration>, bool) {
+/// What it says of itself, and its own time as it said so.
+async fn status(http: &Client, settings: &AlertmanagerSettings, within: Duration) -> Result<(Value, Option<Stamp>), String> {
+    let answer = answer_within(http, settings, &["status"], &[], MOST_STATUS, within).await?;
+    let date = answer.date.and_then(|date| chrono::DateTime::parse_from_rfc2822(&date).ok());
+    Ok((json(&answer.body)?, date.map(|date| Stamp::from_millis(date.timestamp_millis()))))
+}
+
+/// How an Alertmanager's clock stands to ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Apart {
+    /// They agree well enough for a silence.
+    Little,
+    /// They do not: so far.
+    Much(Duration),
+    /// It did not say what time it has.
+    Unknown,
+}
+
+/// How far a clock that said so at our time `ours` is apart from ours.
+pub(crate) fn apart(its_time: Option<Stamp>, ours: Stamp) -> Apart {
+    let Some(its_time) = its_time else { return Apart::Unknown };
+    // Said in whole seconds, cut off.
+    let latest = its_time.plus(Duration::from_secs(1));
+    let apart = its_time.since(ours).max(ours.since(latest));
+    if apart > MOST_APART { Apart::Much(apart) } else { Apart::Little }
+}
+
+/// How long it has been up by its own clock, as far as it says so, and whether its cluster has settled or it stands alone.
+fn standing(status: &Value, its_time: Option<Stamp>) -> (Option<Duration>, bool) {
     // Misnamed there: `uptime` is the moment of its start.
     let started = status["uptime"].as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
-    let up = started.map(|at| now.since(Stamp::from_millis(at.timestamp_millis())));
+    let up = its_time.zip(started).map(|(now, at)| now.since(Stamp::from_millis(at.timestamp_millis())));
     (up, status["cluster"]["status"].as_str() != Some("settling"))
 }
 
 /// Whether one knows that nothing fires with these labels, neither heard nor suppressed, so that nobody can have been told. What is
-/// covered by one of these silences of our own does not count.
+/// covered by one of these silences of our own does not count. Its clock has to agree with ours, because a silence holds by its clock.
 ///
 /// # Errors
 /// Why it cannot be said, or that something fires.
@@ -91,24 +119,53 @@ pub(crate) async fn lacks(
     settings: &AlertmanagerSettings,
     exact: &Exact,
     own: &[String],
-    (now, knows_after): (Stamp, Duration),
+    (clock, knows_after): (&Clock, Duration),
     within: Duration,
 ) -> Result<(), String> {
     let filters: Vec<String> = exact.matchers().collect();
     let shown = ["active", "silenced", "inhibited", "unprocessed"].map(|state| (state, "true"));
     let query: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).chain(shown).collect();
     let (status, listed) = tokio::join!(
-        get_within(http, settings, &["status"], &[], MOST_STATUS, within),
+        async { status(http, settings, within).await.map(|(status, its_time)| (status, its_time, clock.now())) },
         get_within(http, settings, &["alerts"], &query, MOST_BYTES, within),
     );
     let listed = wire::read_listed(&listed?).map_err(|error| inert(&format!("{error:#}"), 300))?;
     if listed.iter().any(|one| !one.silenced_by.iter().any(|silence| own.contains(silence))) {
         return Err("it fires already, so a person may have been told of it".to_owned());
     }
-    match standing(&json(&status?)?, now) {
+    let (status, its_time, ours) = status?;
+    match apart(its_time, ours) {
+        Apart::Little => {}
+        Apart::Much(apart) => {
+            return Err(format!(
+                "its clock and ours are {} apart, so a silence there would not hold when the step runs; see whether both machines \
+                 have their time from the network",
+                humanize_duration(apart)
+            ));
+        }
+        Apart::Unknown => return Err("it does not say what time it has, so when a silence there holds cannot be told".to_owned()),
+    }
+    match standing(&status, its_time) {
         (Some(up), true) if up >= knows_after => Ok(()),
         (Some(up), _) => Err(format!("it has been up for {} only, and may not have heard yet what fires", humanize_duration(up))),
         (None, _) => Err("it does not say how long it has been up, so what it lacks may fire all the same".to_owned()),
+    }
+}
+
+/// Whether a silence holds there now.
+///
+/// # Errors
+/// That it does not, or why it cannot be said.
+pub(crate) async fn is_in_force(
+    http: &Client,
+    settings: &AlertmanagerSettings,
+    id: &str,
+    within: Duration,
+) -> Result<(), String> {
+    let silence = json(&answer_within(http, settings, &["silence", id], &[], MOST_STATUS, within).await?.body)?;
+    match silence["status"]["state"].as_str() {
+        Some("active") => Ok(()),
+        state => Err(format!("it calls the silence `{}` and not `active`", inert(state.unwrap_or("?"), 40))),
     }
 }
 
@@ -149,6 +206,8 @@ pub struct Neighbour {
     pub routed: bool,
     /// A webhook there ends in our path; none where it keeps addresses secret.
     pub delivers: Option<bool>,
+    /// Its own time as it was asked, as far as it says so.
+    pub its_time: Option<Stamp>,
 }
 
 /// Asks one Alertmanager about its way to us.
@@ -157,7 +216,7 @@ pub struct Neighbour {
 /// Why it could not be asked, in words for people.
 pub async fn neighbour(current: &Current, settings: &AlertmanagerSettings) -> Result<Neighbour, String> {
     let http = current.connections.looking().http();
-    let status = get(http, settings, &["status"], &[], MOST_STATUS).await.and_then(|body| json(&body))?;
+    let (status, its_time) = status(http, settings, WITHIN).await?;
     let receivers = get(http, settings, &["receivers"], &[], MOST_STATUS).await.and_then(|body| json(&body))?;
     let names = receivers.as_array().into_iter().flatten().filter_map(|receiver| receiver["name"].as_str());
     let written = status["config"]["original"].as_str().unwrap_or_default();
@@ -166,6 +225,7 @@ pub async fn neighbour(current: &Current, settings: &AlertmanagerSettings) -> Re
         receivers: names.map(str::to_owned).collect(),
         routed: is_routed(written, &settings.receiver),
         delivers: delivers(written),
+        its_time,
     })
 }
 
@@ -222,6 +282,17 @@ async fn get_within(
     most: usize,
     within: Duration,
 ) -> Result<Vec<u8>, String> {
+    answer_within(http, settings, path, query, most, within).await.map(|answer| answer.body)
+}
+
+async fn answer_within(
+    http: &Client,
+    settings: &AlertmanagerSettings,
+    path: &[&str],
+    query: &[(&str, &str)],
+    most: usize,
+    within: Duration,
+) -> Result<Answer, String> {
     let base: reqwest::Url = settings.url.parse().map_err(|error| format!("its address is no URL: {error}"))?;
     let parts: Vec<&str> = ["api", "v2"].into_iter().chain(path.iter().copied()).collect();
     let mut url = connect::http::below(&base, &parts).map_err(|error| format!("{error:#}"))?;
@@ -231,7 +302,7 @@ async fn get_within(
     let answer = http.get_url(url, proof(settings), most, within).await.map_err(|error| inert(&format!("{error:#}"), 300))?;
     match answer.status {
         200 if answer.cut => Err(format!("its answer is longer than {most} bytes")),
-        200 => Ok(answer.body),
+        200 => Ok(answer),
         status => Err(format!("it answers {status}: {}", answer.words())),
     }
 }
@@ -239,6 +310,30 @@ async fn get_within(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_are_compared_by_whole_seconds_and_one_that_is_not_told_is_unknown() {
+        let at = |millis: i64| Stamp::from_millis(1_800_000_000_000 + millis);
+        for (its, wanted) in [
+            (0, Apart::Little),
+            (-900, Apart::Little),
+            (15_000, Apart::Little),
+            (-16_000, Apart::Little),
+            (16_000, Apart::Much(Duration::from_secs(16))),
+            (-17_000, Apart::Much(Duration::from_secs(16))),
+        ] {
+            assert_eq!(apart(Some(at(its)), at(0)), wanted, "{its}");
+        }
+        assert_eq!(apart(None, at(0)), Apart::Unknown);
+    }
+
+    #[test]
+    fn how_long_it_is_up_is_told_by_its_own_clock() {
+        let status = serde_json::json!({"uptime": "2027-01-15T08:00:00.5Z", "cluster": {"status": "ready"}});
+        let its_time = Stamp::from_millis(1_800_000_000_000 + 450_000);
+        assert_eq!(standing(&status, Some(its_time)), (Some(Duration::from_millis(449_500)), true));
+        assert_eq!(standing(&status, None), (None, true));
+    }
 
     #[test]
     fn a_way_to_us_is_read_from_its_own_configuration() {

@@ -149,7 +149,9 @@ pub fn quieted(alerts: &[Quieted], near: Stamp) -> Prose {
         line = line.say(if index > 0 { "; " } else { "" }).code(&one.alert);
         line = match &one.became {
             Became::Silenced(silence) => {
-                line.say(format!(" is silenced until {} at the latest (", moment(silence.ends, near))).code(&silence.id).say(")")
+                let until = format!(" is silenced until {} at the latest (", moment(silence.ends, near));
+                line = line.say(until).code(&silence.id).say(")");
+                silence.although.iter().fold(line, |line, why| line.say(", although ").say(why))
             }
             Became::Not { why } => line.say(" is not silenced: ").say(why),
         };

@@ -144,6 +144,9 @@ pub struct Silence {
     pub at: String,
     /// When it ends by itself: never after the step's deadline.
     pub ends: Stamp,
+    /// Why it should not be there, where it could not be ended again at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub although: Option<String>,
 }
 
 /// What became of the wish to keep one alert quiet.

@@ -2,7 +2,8 @@
 //! every Alertmanager says that nothing fires with these labels, before and once more after the silence was made: what fires before
 //! the act is none of its making, and a person may have been sent it. And only where their clocks agree with ours, and the silence is
 //! seen to hold: it would hold at another time else, and hide what nobody else tells of. One Alertmanager takes the silence; its cluster shares it.
-//! Deliberately no retry and no memory: what is not silenced in two seconds is heard, and what is not ended here ends by itself.
+//! Deliberately no retry and no memory: what is not silenced in two seconds is heard, and what is not ended here is on record as silenced,
+//! is ended with the others, and ends by itself at the latest.
 
 use std::time::Duration;
 
@@ -22,13 +23,15 @@ use crate::world::Wish;
 
 /// By this name our silences are told from a person's.
 pub const BY: &str = "runbookd";
-/// All of it, before the act: asking, silencing, asking again.
+/// All of it, before the act.
 const WITHIN: Duration = Duration::from_secs(2);
-/// What is left to those that end at the moment itself.
-const GRACE: Duration = Duration::from_millis(100);
+/// Of that asking, silencing, asking again.
+const ASKED_WITHIN: Duration = Duration::from_millis(1_300);
+/// Of that also ending what should not be.
+const ENDED_WITHIN: Duration = Duration::from_millis(1_900);
 /// Why nothing is said to be silenced where not even the deadlines within held.
 const HANGS: &str = "it came to no end in time; a silence that was made all the same ends with the step's deadline";
-/// Ending one before its time.
+/// Ending one before its time, later.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Enough of an answer for an id, or to say why it refuses.
 const MOST_BYTES: usize = 4 << 10;
@@ -37,11 +40,11 @@ const BEGAN: Duration = Duration::from_secs(60);
 
 /// Silences what may be silenced; what became of each alert, in their order.
 pub async fn silence(current: &Current, telling: &Telling, clock: &Clock, wish: &Wish) -> Vec<Quieted> {
-    let until = Instant::now() + WITHIN;
-    let asking = Asking { current, telling, clock, until };
+    let began = Instant::now();
+    let asking = Asking { current, telling, clock, began };
     // Everything that is asked ends by itself in that time; should something not, the act still does not wait for it.
     join_all(wish.alerts.iter().map(async |alert| {
-        tokio::time::timeout_at(until + GRACE, asking.one(alert, wish)).await.unwrap_or_else(|_| {
+        tokio::time::timeout_at(began + WITHIN, asking.one(alert, wish)).await.unwrap_or_else(|_| {
             tracing::warn!(%alert, "silencing what the step raises by itself hangs; the act goes on without it");
             Quieted { alert: alert.to_string(), became: Became::Not { why: HANGS.to_owned() } }
         })
@@ -51,7 +54,9 @@ pub async fn silence(current: &Current, telling: &Telling, clock: &Clock, wish: 
 
 /// Ends silences before their time, as far as they can be reached.
 pub async fn end(current: &Current, telling: &Telling, silences: &[Silence]) {
-    for (silence, ended) in silences.iter().zip(join_all(silences.iter().map(|one| delete(current, telling, one))).await) {
+    for (silence, ended) in
+        silences.iter().zip(join_all(silences.iter().map(|one| delete(current, telling, one, END_WITHIN))).await)
+    {
         match ended {
             Ok(()) => tracing::info!(silence = silence.id, alertmanager = silence.at, "a silence was ended before its time"),
             Err(why) => {
@@ -80,13 +85,16 @@ struct Asking<'a> {
     current: &'a Current,
     telling: &'a Telling,
     clock: &'a Clock,
-    until: Instant,
+    began: Instant,
 }
 
 impl Asking<'_> {
     async fn one(&self, alert: &Exact, wish: &Wish) -> Quieted {
         let became = match self.quiet(alert, wish).await {
             Ok(silence) => {
+                if let Some(why) = &silence.although {
+                    tracing::warn!(%alert, silence = silence.id, why, "is silenced although it should not be");
+                }
                 tracing::info!(%alert, silence = silence.id, alertmanager = silence.at, ends = %silence.ends, "silenced what the step raises by itself");
                 Became::Silenced(silence)
             }
@@ -103,16 +111,15 @@ impl Asking<'_> {
             return Err("no Alertmanager is configured".to_owned());
         }
         self.nobody_was_told(alert, &wish.own).await?;
-        let silence = self.make(alert, wish).await?;
+        let mut silence = self.make(alert, wish).await?;
         let (told, holds) = tokio::join!(self.nobody_was_told(alert, &wish.own), self.holds(&silence));
         let Err(why) = told.and(holds) else { return Ok(silence) };
-        match delete(self.current, self.telling, &silence).await {
-            Ok(()) => Err(format!("{why}; that was seen once it was silenced, so the silence was ended again")),
-            Err(also) => Err(format!(
-                "{why}; that was seen once it was silenced, and the silence {} could not be ended: {also}; it ends by itself at {}",
-                silence.id, silence.ends
-            )),
-        }
+        let Err(also) = delete(self.current, self.telling, &silence, self.left(ENDED_WITHIN)).await else {
+            return Err(format!("{why}; that was seen once it was silenced, so the silence was ended again"));
+        };
+        silence.although =
+            Some(inert(&format!("{why}; that was seen once it was silenced, and it could not be ended: {also}"), 500));
+        Ok(silence)
     }
 
     /// Every Alertmanager has to say so: one that cannot be asked may be the one that told somebody.
@@ -120,7 +127,7 @@ impl Asking<'_> {
         let http = self.current.connections.looking().http();
         let known = (self.clock, knows_after());
         let asked = self.current.settings.alertmanagers.iter().map(|settings| async move {
-            let lacks = lacks(http, settings, alert, own, known, self.left()).await;
+            let lacks = lacks(http, settings, alert, own, known, self.left(ASKED_WITHIN)).await;
             lacks.map_err(|why| format!("{}: {why}", settings.url))
         });
         join_all(asked).await.into_iter().collect()
@@ -129,7 +136,7 @@ impl Asking<'_> {
     async fn holds(&self, silence: &Silence) -> Result<(), String> {
         let settings = self.current.settings.alertmanagers.iter().find(|settings| settings.url == silence.at);
         let settings = settings.ok_or("that Alertmanager is no longer configured")?;
-        let holds = is_in_force(self.current.connections.looking().http(), settings, &silence.id, self.left()).await;
+        let holds = is_in_force(self.current.connections.looking().http(), settings, &silence.id, self.left(ASKED_WITHIN)).await;
         holds.map_err(|why| format!("{}: {why}", settings.url))
     }
 
@@ -138,7 +145,7 @@ impl Asking<'_> {
         for settings in &self.current.settings.alertmanagers {
             let body = body(alert, self.clock.now(), wish.ends, &wish.comment).ok_or("the step's deadline is over")?;
             match self.post(settings, &body).await {
-                Ok(id) => return Ok(Silence { id, at: settings.url.clone(), ends: wish.ends }),
+                Ok(id) => return Ok(Silence { id, at: settings.url.clone(), ends: wish.ends, although: None }),
                 Err(why) => refused.push(format!("{}: {why}", settings.url)),
             }
         }
@@ -147,27 +154,30 @@ impl Asking<'_> {
 
     async fn post(&self, settings: &AlertmanagerSettings, body: &Value) -> Result<String, String> {
         let url = below(settings, &["silences"])?;
-        let answer = self.telling.post(url, body, proof(settings), MOST_BYTES, self.left()).await;
-        let answer = answer.map_err(|error| {
-            inert(&format!("{error:#}; should it have taken the silence all the same, that ends with the step's deadline"), 400)
-        })?;
-        if answer.status != 200 {
-            return Err(format!("it answers {}: {}", answer.status, answer.words()));
+        let answer = self.telling.post(url, body, proof(settings), MOST_BYTES, self.left(ASKED_WITHIN)).await;
+        // Whoever did not clearly refuse may have taken it.
+        let perhaps =
+            |why: String| format!("{why}; should it have taken the silence all the same, that ends with the step's deadline");
+        let answer = answer.map_err(|error| perhaps(inert(&format!("{error:#}"), 300)))?;
+        match answer.status {
+            200 => {}
+            status @ 400..500 => return Err(format!("it answers {status}: {}", answer.words())),
+            status => return Err(perhaps(format!("it answers {status}: {}", answer.words()))),
         }
-        let said = answer.json().map_err(|error| format!("{error:#}"))?;
-        said["silenceID"].as_str().map(|id| inert(id, 100)).ok_or_else(|| "its answer names no silence".to_owned())
+        let said = answer.json().map_err(|error| perhaps(inert(&format!("it answers 200, but {error:#}"), 300)))?;
+        said["silenceID"].as_str().map(|id| inert(id, 100)).ok_or_else(|| perhaps("its answer names no silence".to_owned()))
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+    fn left(&self, within: Duration) -> Duration {
+        (self.began + within).saturating_duration_since(Instant::now())
     }
 }
 
-async fn delete(current: &Current, telling: &Telling, silence: &Silence) -> Result<(), String> {
+async fn delete(current: &Current, telling: &Telling, silence: &Silence, within: Duration) -> Result<(), String> {
     let found = current.settings.alertmanagers.iter().find(|settings| settings.url == silence.at);
     let settings = found.ok_or("that Alertmanager is no longer configured")?;
     let url = below(settings, &["silence", &silence.id])?;
-    let answer = telling.delete(url, proof(settings), MOST_BYTES, END_WITHIN).await;
+    let answer = telling.delete(url, proof(settings), MOST_BYTES, within).await;
     let answer = answer.map_err(|error| inert(&format!("{error:#}"), 300))?;
     if answer.status == 200 { Ok(()) } else { Err(format!("it answers {}: {}", answer.status, answer.words())) }
 }

@@ -219,7 +219,7 @@ impl World for Rehearsal {
         let mut ledger = self.outside.ledger.lock().unwrap();
         let make = |alert: &runbook::silence::Exact| {
             let id = format!("silence-{}", ledger.silences.len());
-            let silence = Silence { id, at: "in memory".to_owned(), ends: wish.ends };
+            let silence = Silence { id, at: "in memory".to_owned(), ends: wish.ends, although: None };
             ledger.silences.push((now, silence.clone()));
             Quieted { alert: alert.to_string(), became: Became::Silenced(silence) }
         };

@@ -132,10 +132,14 @@ fn a_question_is_told_again_until_it_is_answered() {
 
 #[test]
 fn what_was_silenced_and_what_was_not_is_told_wherever_the_act_is() {
-    let silence = Silence { id: "4f1c".into(), at: "http://am:9093".into(), ends: Stamp::from_millis(samples::NIGHT + 5_000) };
+    let silence = |id: &str, although: Option<&str>| {
+        let (at, although) = ("http://am:9093".into(), although.map(str::to_owned));
+        Became::Silenced(Silence { id: id.into(), at, ends: Stamp::from_millis(samples::NIGHT + 5_000), although })
+    };
     let alert = |service: &str| format!("{{alertname=\"BackendErrors\", service=\"{service}\"}}");
     let alerts = vec![
-        Quieted { alert: alert("backend"), became: Became::Silenced(silence) },
+        Quieted { alert: alert("backend"), became: silence("4f1c", None) },
+        Quieted { alert: alert("cache"), became: silence("7d2e", Some("it was not ended")) },
         Quieted { alert: alert("front"), became: Became::Not { why: "it fires already".into() } },
     ];
     let sample = samples::acting("").then(205, Event::Quieted { alerts });
@@ -146,8 +150,12 @@ fn what_was_silenced_and_what_was_not_is_told_wherever_the_act_is() {
         final_report(&sample.incident, &sample.events, &manner).text(),
     ];
     for told in all {
-        for wanted in ["service=\"backend\"} is silenced until", "(4f1c)", "service=\"front\"} is not silenced: it fires already"]
-        {
+        for wanted in [
+            "service=\"backend\"} is silenced until",
+            "(4f1c);",
+            "(7d2e), although it was not ended",
+            "service=\"front\"} is not silenced: it fires already",
+        ] {
             assert!(told.contains(wanted), "{wanted}: {told}");
         }
     }

@@ -31,7 +31,9 @@ impl<W: World> Engine<W> {
             }
         }
         let comment = comment(&claim.incident, attempt);
-        let own = claim.incident.silences(self.world.now()).into_iter().map(|silence| silence.id).collect();
+        // What is under a silence that should not be there may have been told before it.
+        let own = claim.incident.silences(self.world.now()).into_iter().filter(|silence| silence.although.is_none());
+        let own = own.map(|silence| silence.id).collect();
         alerts.extend(self.world.silence(&Wish { alerts: wanted, own, ends: attempt.deadline, comment }).await);
         self.append(claim, Event::Quieted { alerts }).await?;
         let incident = &claim.incident;

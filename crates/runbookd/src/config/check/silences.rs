@@ -105,6 +105,11 @@ fn met(declared: &Declared<'_>, rules: &[Rule<'_>], say: impl Fn(Severity, Strin
             effect.name(),
             runbook::Span::from(deadline)
         );
-        say(Severity::Note, message, "");
+        return say(Severity::Note, message, "");
     }
+    let message = format!(
+        "people are not told within the silence that `{}` has just resolved, and if it fires again, only after `repeat_interval`",
+        inert(effect.name(), 80)
+    );
+    say(Severity::Note, message, "give it a route with a short `repeat_interval` in Alertmanager");
 }

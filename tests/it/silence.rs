@@ -242,9 +242,11 @@ async fn a_token_that_cannot_be_read_holds_up_nothing_and_what_cannot_be_said_wi
         let name = format!("runbookd_alertmanager_{name}{{");
         assert!(metrics.lines().any(|line| line.starts_with(&name) && line.ends_with("} 0")), "{name}: {metrics}");
     }
-    // The server is back: nothing has to be started anew.
+    // The server is back: what hangs ends, the next read finds the token, and nothing has to be started anew.
+    let writer = std::fs::File::options().write(true).open(&token).unwrap();
     std::fs::write(home.folder().join("new"), "token").unwrap();
     std::fs::rename(home.folder().join("new"), &token).unwrap();
+    drop(writer);
     let called = || {
         let alerts = alertmanager.api("/alerts").unwrap();
         alerts.as_array().unwrap().iter().any(|one| one["labels"]["alertname"] == "RunbookdGaveUp").then_some(())

@@ -159,7 +159,7 @@ fn what_was_silenced_and_what_was_not_is_told_wherever_the_act_is() {
             assert!(told.contains(wanted), "{wanted}: {told}");
         }
     }
-    assert_eq!(sample.incident.silences(Stamp::from_millis(samples::NIGHT)).len(), 1);
+    assert_eq!(sample.incident.silences(Stamp::from_millis(samples::NIGHT)).len(), 2);
 }
 
 #[test]

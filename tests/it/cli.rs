@@ -230,6 +230,80 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     drop(daemon);
 }
 
+/// The whole of a stop is its end: without a daemon too, nobody's may be cut short by somebody else's.
+#[test]
+fn without_a_daemon_a_pause_never_cuts_another_short() {
+    let home = home();
+    let file = home.state().join("PAUSE");
+    std::fs::create_dir_all(home.state()).unwrap();
+    let pause = |arguments: &[&str]| {
+        let (code, out, told) = ran(&home, &[&["pause", "--by", "Ben"][..], arguments].concat());
+        assert_eq!(code, 0, "{arguments:?}: {told}");
+        let until = std::fs::read_to_string(&file).unwrap_or_default();
+        let until = until.lines().find_map(|line| line.strip_prefix("until: ").map(str::to_owned));
+        assert!(until.as_ref().is_none_or(|until| out.contains(until.as_str())), "the end that counts is printed: {out}");
+        (until, out, ran(&home, &["pause", "--list"]).1)
+    };
+    // By hand, without an end; then by commands with one, also for less than everything.
+    std::fs::write(&file, "stop, by Ana\n").unwrap();
+    for arguments in
+        [&["--reason", "b", "--for", "1m"][..], &["runbook:too-many", "--for", "1m"], &["postgres/main", "--for", "1m"]]
+    {
+        let (until, out, list) = pause(arguments);
+        assert_eq!(until, None, "{arguments:?}");
+        assert!(out.contains("paused, also after the next start, until `runbookd resume all`"), "{out}");
+        assert!(out.contains("stop, by Ana") && out.contains("not cut short"), "{out}");
+        assert!(list.contains("until lifted") && list.contains("stop, by Ana"), "{list}");
+    }
+    // The later end counts, whichever came first, and since when it lasts stays.
+    assert_eq!(ran(&home, &["resume"]).0, 0);
+    assert!(ran(&home, &["pause", "--list"]).1.contains("Nothing is paused"));
+    let long = pause(&["--reason", "a migration", "--for", "2h"]).0.expect("an end");
+    let began = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    std::fs::File::options().append(true).open(&file).unwrap().set_modified(began).unwrap();
+    let (until, _, list) = pause(&["--reason", "lunch", "--for", "10m"]);
+    assert_eq!(until, Some(long.clone()));
+    assert!(list.contains("lunch") && list.contains("a migration"), "{list}");
+    assert_eq!(std::fs::metadata(&file).unwrap().modified().unwrap(), began);
+    assert!(pause(&["--reason", "longer", "--for", "3h"]).0.expect("an end") > long);
+    assert_eq!(pause(&["--reason", "until: 2020-01-01T00:00:00Z"]).0, None, "no end is the latest end, and words are none");
+    // One that is over counts for nothing; one whose end cannot be read has none.
+    std::fs::write(&file, "old news\nuntil: 2020-01-01T00:00:00Z\n").unwrap();
+    let (until, _, list) = pause(&["--reason", "new", "--for", "1m"]);
+    assert!(until.is_some() && !list.contains("old news"), "{list}");
+    for unclear in ["until: tomorrow\n", "until: 2020-01-01T00:00:00Z\nuntil: 2020-01-02T00:00:00Z\n"] {
+        std::fs::write(&file, unclear).unwrap();
+        assert_eq!(pause(&["--for", "1m"]).0, None, "{unclear}");
+    }
+    // What is no plain file stops as well, and goes on doing so.
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("nowhere", &file).unwrap();
+    assert_eq!(pause(&["--for", "1m"]).0, None, "a link");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let (_, out, list) = pause(&["--for", "1m"]);
+    assert!(out.contains("until `runbookd resume all`") && list.contains("until lifted"), "{out}{list}");
+}
+
+/// Many at once, each with another end: whoever wrote last, the longest counts.
+#[test]
+fn without_a_daemon_pauses_that_come_together_leave_the_longest() {
+    let home = home();
+    std::fs::create_dir_all(home.state()).unwrap();
+    let mut running: Vec<_> = (1..=8)
+        .map(|hours| {
+            let mut command = home.command(binary(), &["pause", "--json", "--for", &format!("{}h", 9 - hours)]);
+            command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let now = runbook::time::Stamp::from_millis(xtask::clock::wall_millis());
+    for child in running.drain(..) {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let until = journal::pause_file(&home.state(), now).unwrap().until.unwrap();
+    assert!(until.since(now) > Duration::from_secs(7 * 3600 + 1800), "{until}");
+}
+
 #[test]
 fn what_comes_from_labels_is_inert_on_the_terminal() {
     let home = home();

@@ -206,6 +206,8 @@ const MOST_SAID: u64 = 4_096;
 /// What the pause file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PauseFile {
+    /// Why, in the words of who wrote it; empty where none can be read.
+    pub words: String,
     /// Why, and how it is lifted.
     pub reason: String,
     /// When it ends by itself; only where a line `until: 2026-11-25T03:00:00Z` says so.
@@ -216,6 +218,11 @@ pub struct PauseFile {
 /// a link, a pipe, junk. Only a plain file is read, and of it no more than a reason is long, without ever waiting: this is
 /// asked before every act. An end that cannot be read is none.
 pub fn pause_file(directory: &Path, now: Stamp) -> Option<PauseFile> {
+    written_pause_file(directory).filter(|file| file.until.is_none_or(|until| until > now))
+}
+
+/// What stands under the name of the pause file, also when its end has come.
+pub fn written_pause_file(directory: &Path) -> Option<PauseFile> {
     let path = directory.join(PAUSE_FILE);
     match std::fs::symlink_metadata(&path) {
         Ok(_) => {
@@ -226,19 +233,16 @@ pub fn pause_file(directory: &Path, now: Stamp) -> Option<PauseFile> {
                 [one] => one.parse().ok(),
                 _ => None,
             };
-            if until.is_some_and(|until: Stamp| until <= now) {
-                return None;
-            }
             let words: Vec<&str> = said.lines().filter(|line| !line.trim().starts_with("until:")).collect();
-            let words = runbook::text::inert(words.join(" ").trim(), 200);
+            let words = runbook::text::inert(words.join(" ").trim(), 400);
             let lift = format!("remove {} to go on", path.display());
-            let reason = if words.is_empty() { lift } else { format!("{words} ({lift})") };
-            Some(PauseFile { reason, until })
+            let reason = if words.is_empty() { lift } else { format!("{} ({lift})", runbook::text::inert(&words, 200)) };
+            Some(PauseFile { words, reason, until })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
             let reason = format!("whether {} is there cannot be told: {error}", path.display());
-            Some(PauseFile { reason, until: None })
+            Some(PauseFile { words: String::new(), reason, until: None })
         }
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use dry::{DryRun, Rung, dry_run};
 pub use eyes::{Eyes, Sight};
-pub use pausefile::{remove_pause_file, write_pause_file};
+pub use pausefile::{Written, remove_pause_file, write_pause_file};
 pub use start::{Report, Run, report, run};
 
 /// More characters of somebody's words than a message has room for.

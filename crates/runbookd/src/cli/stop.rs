@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::place::who;
 use super::show;
 use crate::clock::Clock;
-use crate::commands::{remove_pause_file, write_pause_file};
+use crate::commands::{Written, remove_pause_file, write_pause_file};
 
 pub(super) async fn pause(
     client: &Client,
@@ -58,16 +58,21 @@ fn pause_alone(
             mend: "name the daemon's state directory with --state or RUNBOOKD_STATE".to_owned(),
         });
     }
-    let until = lasts.map(|lasts| Clock::new().now().plus(lasts.duration()));
-    let path = write_pause_file(state, &inert(reason.trim(), 200), by, until)?;
+    let now = Clock::new().now();
+    let wanted = lasts.map(|lasts| now.plus(lasts.duration()));
+    let Written { path, until, before } = write_pause_file(state, reason, by, now, wanted)?;
     if json {
         return show::json(&json!({"scope": "all", "file": path, "until": until}));
     }
     let end =
         until.map_or_else(|| "until `runbookd resume all`".to_owned(), |until| format!("until {until} or `runbookd resume all`"));
-    let mut text = format!("{why}, so {} was written: everything is paused, also after the next start, {end}", path.display());
+    let mut text = format!("{why}, so {} stands there: everything is paused, also after the next start, {end}", path.display());
     if *scope != Scope::All {
         text.push_str(&format!("\nthe file stops more than {scope}: only a running daemon can pause that alone"));
+    }
+    if let Some(before) = before {
+        let words = if before.words.is_empty() { "no words of it can be read" } else { &before.words };
+        text.push_str(&format!("\nanother stop stood there and is not cut short: {}", inert(words, 200)));
     }
     show::text(&text)
 }

@@ -29,5 +29,6 @@ mod store;
 mod support;
 mod terminate;
 mod tidy;
+mod untold;
 mod watchdog;
 mod writing;

@@ -26,7 +26,7 @@ pub struct Notice {
 }
 
 impl Journal {
-    /// Puts a notice into the outbox, in place of one of the same name that was not said yet.
+    /// Puts a notice into the outbox, in place of one of the same name that was not said yet; it waits since that one did.
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -34,7 +34,7 @@ impl Journal {
         let mut writer = self.writer().await;
         let at = writer.stamp(now);
         let outcome = sqlx::query(
-            "INSERT INTO notices (name, at, words, due) VALUES ($1, $2, $3, $2) \
+            "INSERT INTO notices (name, at, words, due, waits_since) VALUES ($1, $2, $3, $2, $2) \
              ON CONFLICT (name) DO UPDATE SET at = $2, words = $3, attempted = 0, due = CASE WHEN tries = 0 THEN $2 ELSE due END",
         )
         .bind(name)
@@ -85,7 +85,8 @@ impl Journal {
     /// When the journal cannot be written: it is then looked for and not said again.
     pub async fn notice_told(&self, notice: &Notice) -> anyhow::Result<()> {
         let query = sqlx::query("DELETE FROM notices WHERE name = $1 AND at = $2");
-        self.settle(query.bind(&notice.name).bind(notice.at.millis())).await
+        self.settle(query.bind(&notice.name).bind(notice.at.millis())).await?;
+        self.settle(sqlx::query("UPDATE notices SET waits_since = at WHERE name = $1").bind(&notice.name)).await
     }
 
     /// Saying it failed; it is tried again at `due`. `attempted` says whether it may have arrived.

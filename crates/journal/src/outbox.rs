@@ -25,8 +25,9 @@ pub struct ToTell {
 /// Puts an incident into the outbox; within the transaction of its event.
 pub(crate) async fn has_news(connection: &mut SqliteConnection, incident: IncidentId, seq: u64, at: Stamp) -> anyhow::Result<()> {
     sqlx::query(
-        "INSERT INTO outbox (incident, seq, due) VALUES ($1, $2, $3) \
-         ON CONFLICT (incident) DO UPDATE SET seq = $2, due = CASE WHEN tries = 0 THEN $3 ELSE due END",
+        "INSERT INTO outbox (incident, seq, due, waits_since) VALUES ($1, $2, $3, $3) \
+         ON CONFLICT (incident) DO UPDATE SET seq = $2, due = CASE WHEN tries = 0 THEN $3 ELSE due END, \
+         waits_since = CASE WHEN told < seq THEN waits_since ELSE $3 END",
     )
     .bind(incident.0 as i64)
     .bind(seq as i64)
@@ -72,36 +73,41 @@ impl Journal {
             .collect()
     }
 
-    /// How many incidents and notices have something to say, and since when the oldest waits.
+    /// How many incidents and notices have something to say, and since when the oldest waits, however often it was put off.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn outbox_lag(&self) -> anyhow::Result<(u64, Option<Stamp>)> {
         let row = sqlx::query(
-            "SELECT COUNT(*), MIN(due) FROM (SELECT due FROM outbox WHERE told < seq UNION ALL SELECT at FROM notices)",
+            "SELECT COUNT(*), MIN(since) FROM \
+             (SELECT waits_since AS since FROM outbox WHERE told < seq UNION ALL SELECT waits_since FROM notices)",
         )
         .fetch_one(&self.inner.readers)
         .await?;
         Ok((row.try_get::<i64, _>(0)? as u64, row.try_get::<Option<i64>, _>(1)?.map(Stamp::from_millis)))
     }
 
-    /// Everything below this number is told. What happened meanwhile stays to be told.
+    /// Everything below this number is told. What happened meanwhile stays to be told, and waits since it happened.
     ///
     /// # Errors
     /// When the journal cannot be written: it is then told again at worst.
     pub async fn told_through(&self, incident: IncidentId, seq: u64) -> anyhow::Result<()> {
         let mut writer = self.writer().await;
-        let outcome = sqlx::query("UPDATE outbox SET told = MAX(told, $2), tries = 0, error = '' WHERE incident = $1")
-            .bind(incident.0 as i64)
-            .bind(seq as i64)
-            .execute(&mut writer.connection)
-            .await
-            .context("marking what was told");
+        let outcome = sqlx::query(
+            "UPDATE outbox SET told = MAX(told, $2), tries = 0, error = '', waits_since = COALESCE(\
+             (SELECT events.at FROM events WHERE events.incident = $1 AND events.seq >= MAX(outbox.told, $2) \
+             ORDER BY events.seq LIMIT 1), waits_since) WHERE incident = $1",
+        )
+        .bind(incident.0 as i64)
+        .bind(seq as i64)
+        .execute(&mut writer.connection)
+        .await
+        .context("marking what was told");
         self.note_trouble(outcome)?;
         Ok(())
     }
 
-    /// Telling failed; it is tried again at `due`.
+    /// Telling failed; it is tried again at `due`. Since when it waits stays as it was.
     ///
     /// # Errors
     /// When the journal cannot be written.

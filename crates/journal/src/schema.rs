@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -170,4 +170,43 @@ CREATE TABLE breaker_closings (
   why TEXT NOT NULL
 );
 ",
+    r"
+-- Since when something waits to be said, however often it was put off meanwhile.
+ALTER TABLE outbox ADD COLUMN waits_since INTEGER NOT NULL DEFAULT 0;
+UPDATE outbox SET waits_since = COALESCE(
+  (SELECT events.at FROM events WHERE events.incident = outbox.incident AND events.seq >= outbox.told ORDER BY events.seq LIMIT 1),
+  due);
+ALTER TABLE notices ADD COLUMN waits_since INTEGER NOT NULL DEFAULT 0;
+UPDATE notices SET waits_since = at;
+",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+    use sqlx::{Connection, Row, SqliteConnection};
+
+    #[tokio::test]
+    async fn what_waited_before_it_was_counted_waits_since_its_first_event_and_not_since_it_was_put_off() {
+        let mut store = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let (before, after) = MIGRATIONS.split_at(6);
+        for migration in before {
+            sqlx::raw_sql(*migration).execute(&mut store).await.unwrap();
+        }
+        sqlx::raw_sql(
+            "INSERT INTO configurations VALUES ('c', 0, '');
+             INSERT INTO incidents (id, runbook, target, title, config, opened, updated, seq, stage) VALUES (1, 'a', 't', '', 'c', 0, 0, 3, '');
+             INSERT INTO events (incident, seq, at, kind, version, config, body)
+               VALUES (1, 0, 100, '', 1, 'c', ''), (1, 1, 200, '', 1, 'c', ''), (1, 2, 300, '', 1, 'c', '');
+             INSERT INTO outbox (incident, seq, told, tries, due) VALUES (1, 3, 1, 5, 90000);
+             INSERT INTO notices (name, at, words, due, tries) VALUES ('ping', 400, '', 90000, 5);",
+        )
+        .execute(&mut store)
+        .await
+        .unwrap();
+        sqlx::raw_sql(after[0]).execute(&mut store).await.unwrap();
+        let row = sqlx::query("SELECT (SELECT waits_since FROM outbox), (SELECT waits_since FROM notices)");
+        let row = row.fetch_one(&mut store).await.unwrap();
+        assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (200, 400));
+    }
+}

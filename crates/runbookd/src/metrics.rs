@@ -238,7 +238,7 @@ impl Metrics {
             outbox_age: named(
                 to,
                 "outbox_age_seconds",
-                "How long the oldest undelivered message is due, in seconds",
+                "How long the oldest undelivered message waits, however often it was put off, in seconds",
                 FloatGauge::default(),
             ),
             journal_bytes: named(to, "journal_bytes", "Bytes of the journal that hold data", Gauge::default()),

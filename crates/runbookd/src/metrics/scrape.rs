@@ -74,7 +74,7 @@ impl Metrics {
         // Where nobody is to be told, nothing waits to be told; `doctor` says that nobody is.
         let (waiting, oldest) = if tells { journal.outbox_lag().await? } else { (0, None) };
         self.outbox.set(small(waiting));
-        self.outbox_age.set(oldest.map_or(0.0, |due| now.since(due).as_secs_f64()));
+        self.outbox_age.set(oldest.map_or(0.0, |since| now.since(since).as_secs_f64()));
         self.journal_bytes.set(small(journal.used_bytes().await?));
         let oldest = journal.pauses(now).await?.into_iter().map(|pause| pause.since).min();
         self.paused_since.set(oldest.map_or(0.0, seconds));

@@ -219,3 +219,46 @@ async fn a_heartbeat_that_never_comes_is_told_however_often_the_daemon_dies() {
         }
     );
 }
+
+/// What a reload leaves as it is goes on: otherwise a reload every now and then would keep people from ever being told.
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_do_not_put_off_that_people_are_told_and_new_settings_count_at_once() {
+    let (slack, outside) = (SlackStandin::start().await, Outside::start().await);
+    let home = home(&slack, &outside);
+    let text = std::fs::read_to_string(home.config().join("runbookd.yaml")).unwrap();
+    assert!(text.contains("silence_after: 15s"));
+    let text = text.replace("silence_after: 15s", "silence_after: 10s");
+    home.write("runbookd.yaml", &text);
+    let daemon = home.start(binary(), &[]);
+    let mut reloads = 0;
+    let mut reload = || {
+        assert!(daemon.post("/api/v1/reload", &serde_json::json!({})).unwrap().status < 300);
+        reloads += 1;
+    };
+    let is_told = |words: &str| slack.messages().iter().any(|message| message.text.contains(words));
+    let state = || format!("{:?}\n{}", slack.messages(), home.log());
+    let silent = || {
+        reload();
+        is_told("has not reached runbookd for").then_some(())
+    };
+    until("the silence is told between reloads", SOON, silent, state);
+    // An outside address that does not answer, likewise.
+    outside.breaks(true);
+    let fails = || {
+        reload();
+        daemon.deliver(&delivery(&[("alertname", "Watchdog")], "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
+        is_told("has not answered for").then_some(())
+    };
+    until("the outside address is told of between reloads", SOON, fails, state);
+    assert!(reloads > 20, "{reloads}");
+    // Settings that did change count from the next reload on.
+    let other = Outside::start().await;
+    home.write("secrets/other", &format!("http://{}/ping/{SECRET}\n", other.address));
+    home.write("runbookd.yaml", &text.replace("secrets/outside", "secrets/other"));
+    assert!(daemon.post("/api/v1/reload", &serde_json::json!({})).unwrap().status < 300);
+    let asked = || {
+        daemon.deliver(&delivery(&[("alertname", "Watchdog")], "firing", "2026-01-01T00:00:00Z")).unwrap().ok().unwrap();
+        (other.count() > 0).then_some(())
+    };
+    until("the other address is asked", SOON, asked, state);
+}

@@ -13,10 +13,11 @@ use std::time::Duration;
 use runbook::alert::{Alert, AlertStatus};
 use runbook::text::{humanize_duration, inert};
 use runbook::time::Stamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::WatchdogSettings;
-use crate::daemon::Daemon;
+use crate::daemon::{Current, Daemon};
 
 /// What lasts is told again after this.
 const AGAIN: Duration = Duration::from_secs(3_600);
@@ -39,7 +40,8 @@ pub fn beats(alert: &Alert) -> bool {
     alert.status == AlertStatus::Firing
 }
 
-/// Watches until the daemon stops.
+/// Watches until the daemon stops. A reload that leaves the watchdog's settings as they are begins nothing anew: who reloads every
+/// other minute must not keep the silence from being told.
 pub async fn run(daemon: Arc<Daemon>) {
     let mut follow = daemon.follow();
     loop {
@@ -47,7 +49,7 @@ pub async fn run(daemon: Arc<Daemon>) {
         let watching = async {
             match &settings {
                 Some(settings) => {
-                    tokio::join!(ping::run(&daemon, settings), watch(&daemon, settings));
+                    tokio::join!(ping::run(&daemon, settings), listen(&daemon, settings));
                 }
                 None => std::future::pending().await,
             }
@@ -55,9 +57,17 @@ pub async fn run(daemon: Arc<Daemon>) {
         tokio::select! {
             () = daemon.stop.cancelled() => return,
             () = watching => {}
-            changed = follow.changed() => if changed.is_err() { return },
+            changed = others(&mut follow, &settings) => if changed.is_err() { return },
         }
     }
+}
+
+/// Waits for settings of the watchdog other than these.
+async fn others(
+    follow: &mut watch::Receiver<Arc<Current>>,
+    settings: &Option<WatchdogSettings>,
+) -> Result<(), watch::error::RecvError> {
+    follow.wait_for(|current| current.settings.watchdog != *settings).await.map(drop)
 }
 
 /// What is known of the heartbeat.
@@ -72,7 +82,7 @@ struct Known {
     told: Option<Stamp>,
 }
 
-async fn watch(daemon: &Daemon, settings: &WatchdogSettings) {
+async fn listen(daemon: &Daemon, settings: &WatchdogSettings) {
     let mut pulse = daemon.pulse.subscribe();
     let mut known = None;
     let nap = (settings.silence_after.duration() / 20).clamp(Duration::from_millis(200), Duration::from_secs(15));

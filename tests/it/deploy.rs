@@ -68,9 +68,11 @@ fn what_is_said_about_runbookd_goes_to_people_and_never_to_runbookd() {
 
 #[test]
 fn every_metric_that_a_rule_about_runbookd_asks_for_is_one_that_runbookd_has() {
-    let registered = std::fs::read_to_string(xtask::paths::root().join("crates/runbookd/src/metrics.rs")).unwrap();
+    let source = |name: &str| std::fs::read_to_string(xtask::paths::root().join("crates/runbookd/src").join(name)).unwrap();
+    let registered = source("metrics.rs") + &source("metrics/process.rs");
     let rules = text("prometheus/runbookd.yml");
-    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with("runbookd_"));
+    let words = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let words = words.filter(|word| word.starts_with("runbookd_") || word.starts_with("process_"));
     let asked: std::collections::BTreeSet<&str> = words.collect();
     assert!(asked.len() > 5, "{asked:?}");
     for metric in asked {

@@ -75,6 +75,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::new());
         let now = clock.now();
         let hash = journal.adopt(&loaded.configuration, now).await?;
+        metrics.started(now);
         metrics.reloaded(Some((&hash, &loaded.daemon.alertmanagers)), now);
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(Connections::new(&configuration.inventory));

@@ -4,6 +4,7 @@
 //! read when it is asked for (`scrape`). Deliberately no HTTP.
 
 mod people;
+mod process;
 mod scrape;
 
 use std::sync::atomic::AtomicU64;
@@ -168,6 +169,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     people: people::People,
+    process: process::Process,
 }
 
 impl Default for Metrics {
@@ -179,9 +181,10 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics at zero, every closed label value there from the start.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("runbookd");
-        registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        let to = &mut registry;
+        let mut registry = Registry::default();
+        let process = process::Process::new(&mut registry);
+        let to = registry.sub_registry_with_prefix("runbookd");
+        to.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let deliveries_family = named(
             to,
             "deliveries",
@@ -294,6 +297,7 @@ impl Metrics {
                 Counter::default(),
             ),
             people: people::People::new(to),
+            process,
             registry,
             reading: tokio::sync::Mutex::new(()),
         };

@@ -117,6 +117,7 @@ mod tests {
         let journal = Journal::open(directory.path()).await.unwrap();
         let metrics = Metrics::new();
         metrics.delivered(Door::Stored, Duration::from_millis(3));
+        metrics.started(Stamp::from_millis(1_250));
         metrics.stored_at(Stamp::from_millis(1_500));
         metrics.reloaded(Some(("abc", &[alertmanager("http://gone", true)])), Stamp::from_millis(2_000));
         metrics.reloaded(
@@ -130,6 +131,7 @@ mod tests {
         for line in [
             "runbookd_deliveries_total{result=\"stored\"} 1",
             "runbookd_deliveries_total{result=\"unwritable\"} 0",
+            "process_start_time_seconds 1.25",
             "runbookd_delivery_seconds_count 1",
             "runbookd_last_delivery_timestamp_seconds 1.5",
             "runbookd_incidents_open{stage=\"in_doubt\"} 0",

@@ -182,7 +182,12 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     let (_, out, _) = ran(&home, &["pause", "--list"]);
     assert!(out.contains("target:postgres/main") && out.contains("moving house"), "{out}");
     assert_eq!(ran(&home, &["resume", "postgres/main"]).0, 0);
-    assert_eq!(ran(&home, &["pause"]).0, 0, "a stop in a hurry needs no words");
+    for words in [&["pause"][..], &["pause", "--reason", " "], &["pause", "--reason", &"why ".repeat(2_000)]] {
+        let (code, _, told) = ran(&home, words);
+        assert_eq!(code, 0, "a stop in a hurry needs no words, and none are in its way: {told}");
+    }
+    let (code, _, told) = ran(&home, &["note", "INC-1", ""]);
+    assert_eq!((code, told.contains("runbookd note INC-1 \"I am at it\"")), (64, true), "{told}");
     assert_eq!(ran(&home, &["resume"]).0, 0);
     let (code, _, told) = ran(&home, &["resume"]);
     assert_eq!((code, told.contains("`runbookd pause --list`")), (1, true), "the mend must not stop everything: {told}");
@@ -283,6 +288,8 @@ fn without_a_daemon_a_pause_never_cuts_another_short() {
     std::fs::create_dir(&file).unwrap();
     let (_, out, list) = pause(&["--for", "1m"]);
     assert!(out.contains("until `runbookd resume all`") && list.contains("until lifted"), "{out}{list}");
+    let (code, _, told) = ran(&home, &["resume"]);
+    assert!(code == 1 && told.contains(&format!("then `rmdir {}`", file.display())), "{told}");
 }
 
 /// Many at once, each with another end: whoever wrote last, the longest counts.

@@ -153,6 +153,26 @@ fn files_that_are_none_are_refused() {
     assert!(load(&dir.path().join("nowhere")).is_err());
 }
 
+#[test]
+fn a_file_in_place_of_the_folder_and_a_file_without_a_word_are_said_to_be_that() {
+    let dir = good();
+    let complaints = load(&dir.path().join("runbookd.yaml")).err().unwrap();
+    assert_eq!(complaints.count(Severity::Error), 1, "{complaints}");
+    let mend = format!("name the folder that holds `runbookd.yaml` and `targets.yaml`, perhaps {}", dir.path().display());
+    assert_eq!(complaints.iter().next().unwrap().mend, mend);
+    for (empty, name) in
+        ["", "# all of it commented out\n", "---\n"].into_iter().zip(["targets.yaml", "runbookd.yaml", "runbooks/x.yaml"])
+    {
+        let dir = good();
+        fs::write(dir.path().join(name), empty).unwrap();
+        let complaints = load(dir.path()).err().unwrap().to_string();
+        assert!(
+            complaints.contains("nothing is written in this file") && !complaints.contains("behind the colon"),
+            "{complaints}"
+        );
+    }
+}
+
 /// A document that is read by itself as `runbookd.yaml`.
 fn load_text(text: &[u8]) -> Result<Loaded, Complaints> {
     let dir = good();

@@ -180,7 +180,7 @@ pub(super) enum Command {
         #[arg(long, conflicts_with_all = ["scope", "reason", "lasts"])]
         list: bool,
         /// Why; whoever finds it at night will want to know.
-        #[arg(long, default_value = "no reason was given")]
+        #[arg(long, default_value = super::stop::NO_REASON)]
         reason: String,
         /// For how long, for example 2h; without an end, where nothing is said.
         #[arg(long = "for", value_name = "DURATION")]

@@ -69,6 +69,10 @@ pub(super) async fn fire(
 }
 
 pub(super) async fn note(client: &Client, id: IncidentId, words: &str, by: By, json: bool) -> Result<(), Failure> {
+    if words.trim().is_empty() {
+        let mend = format!("write them behind the incident: runbookd note {id} \"I am at it\"");
+        return Err(Failure::usage("the words of the note are empty", mend));
+    }
     let said: Value = client.post(&format!("incidents/{}/notes", id.0), &json!({"by": who(by.by), "words": words})).await?;
     if json { show::json(&said) } else { show::text(&format!("noted on {id}")) }
 }

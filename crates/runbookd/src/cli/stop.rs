@@ -16,6 +16,11 @@ use super::show;
 use crate::clock::Clock;
 use crate::commands::{Written, remove_pause_file, write_pause_file};
 
+/// What is said where no reason is.
+pub(super) const NO_REASON: &str = "no reason was given";
+/// Fewer characters than the daemon takes of a reason.
+const LONGEST_REASON: usize = 1_000;
+
 pub(super) async fn pause(
     client: &Client,
     scope: Option<Scope>,
@@ -25,6 +30,11 @@ pub(super) async fn pause(
     json: bool,
 ) -> Result<(), Failure> {
     let (scope, by) = (scope.unwrap_or(Scope::All), who(by.by));
+    // A stop is refused for nothing that is only words: an empty reason is none, and one without an end is cut.
+    let reason = match inert(reason.trim(), LONGEST_REASON) {
+        reason if reason.is_empty() => NO_REASON.to_owned(),
+        reason => reason,
+    };
     let body = json!({"scope": scope, "reason": reason, "by": by, "for": lasts});
     match client.post::<Value>("pauses", &body).await {
         Ok(said) if json => show::json(&said),
@@ -37,7 +47,7 @@ pub(super) async fn pause(
         }
         // A daemon that answers and cannot keep it is no better than none: a stop must not need it to be well.
         Err(Failure::Unreachable { why, .. } | Failure::Unwell { why, .. }) => {
-            pause_alone(client.state(), &scope, reason, lasts, &by, &why, json)
+            pause_alone(client.state(), &scope, &reason, lasts, &by, &why, json)
         }
         Err(failure) => Err(failure),
     }

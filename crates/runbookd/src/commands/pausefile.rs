@@ -94,6 +94,11 @@ pub fn remove_pause_file(directory: &Path) -> anyhow::Result<bool> {
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        // What somebody keeps in a folder is not ours to remove.
+        Err(_) if path.symlink_metadata().is_ok_and(|stands| stands.is_dir()) => anyhow::bail!(
+            "{path} is a folder, which stops everything as a file of that name does; look what is in it, then `rmdir {path}` to go on",
+            path = path.display()
+        ),
         Err(error) => {
             Err(error).with_context(|| format!("removing {}; everything stays paused while it is there", path.display()))
         }

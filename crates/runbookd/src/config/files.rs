@@ -13,6 +13,17 @@ pub const MOST_BYTES: u64 = 1 << 20;
 /// More runbooks than this are refused.
 const MOST_RUNBOOKS: usize = 1000;
 
+/// What is wrong where a file is named instead of the folder: one complaint rather than one for each file that is not in it.
+pub fn no_folder(dir: &Path) -> Option<Complaint> {
+    if !dir.is_file() {
+        return None;
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let message = "this is a file, and the configuration is a folder";
+    let mend = format!("name the folder that holds `runbookd.yaml` and `targets.yaml`, perhaps {}", parent.display());
+    Some(Complaint::of_file(Severity::Error, &dir.display().to_string(), message, mend))
+}
+
 /// Reads one file; complains and gives none where it cannot be.
 pub fn read(complaints: &mut Complaints, path: &Path, name: &str) -> Option<Document> {
     match text(path) {

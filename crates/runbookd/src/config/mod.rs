@@ -52,6 +52,10 @@ pub struct Loaded {
 pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     let shown = |name: &str| dir.join(name).display().to_string();
     let mut complaints = Complaints::default();
+    if let Some(complaint) = files::no_folder(dir) {
+        complaints.push(complaint);
+        return Err(complaints);
+    }
     let daemon_file = files::read(&mut complaints, &dir.join("runbookd.yaml"), &shown("runbookd.yaml"));
     let targets_file = files::read(&mut complaints, &dir.join("targets.yaml"), &shown("targets.yaml"));
     let runbook_files = files::read_runbooks(&mut complaints, &dir.join("runbooks"), &shown("runbooks"));

@@ -74,6 +74,10 @@ impl<'d> Reader<'d> {
 
     /// Something else stands here than is wanted.
     fn other_than(&self, wanted: &str) -> Unread {
+        if *self.kind() == Kind::Null && self.document.root() == Some(self.node) {
+            let mend = "write it into the file, or take one from `config/` of the project";
+            return Unread::new(format!("{wanted} is wanted here, and nothing is written in this file"), mend);
+        }
         let found = match self.kind() {
             Kind::Null => de::Unexpected::Unit,
             Kind::Scalar { text, .. } => de::Unexpected::Str(text),

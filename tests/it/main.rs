@@ -1,5 +1,7 @@
 //! The one integration binary: every module is one subject.
 
+// Whether a future may be sent is asked through every future in it, AMQP's included, which are many.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod api;

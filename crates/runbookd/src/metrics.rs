@@ -3,6 +3,7 @@
 //! off an event is counted from the event ([`Metrics::happened`]), so a new path cannot forget it. What the journal knows is
 //! read when it is asked for (`scrape`). Deliberately no HTTP.
 
+mod labels;
 mod people;
 mod process;
 mod scrape;
@@ -11,7 +12,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use journal::HeardOutcome;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -23,111 +23,12 @@ use runbook::incident::{Event, Gate, How, Incident, Reply};
 use runbook::order::Verdict;
 use runbook::time::Stamp;
 
+pub use labels::Door;
+use labels::{ByAction, ByAlertmanager, ByEnd, ByGate, ByHash, ByHow, ByMode, ByOutcome, ByProbe, ByResult, ByRunbook, ByStage};
 pub use scrape::CONTENT_TYPE;
 
 /// A gauge of seconds, bytes or anything else that is not a small count.
 type FloatGauge = Gauge<f64, AtomicU64>;
-
-/// What came of a delivery at the door.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Door {
-    /// On disk, 200.
-    Stored,
-    /// No token or a wrong one, 401.
-    Unauthorized,
-    /// Not a payload that we know, 400.
-    Malformed,
-    /// Above the limit, 413.
-    TooLarge,
-    /// The body did not come in time, 408.
-    Slow,
-    /// Too much is waiting already, 503.
-    Full,
-    /// The journal could not be written, 503.
-    Unwritable,
-}
-
-impl Door {
-    /// Every one, so that each is a series from the start.
-    pub const ALL: [Door; 7] =
-        [Door::Stored, Door::Unauthorized, Door::Malformed, Door::TooLarge, Door::Slow, Door::Full, Door::Unwritable];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Door::Stored => "stored",
-            Door::Unauthorized => "unauthorized",
-            Door::Malformed => "malformed",
-            Door::TooLarge => "too_large",
-            Door::Slow => "slow",
-            Door::Full => "full",
-            Door::Unwritable => "unwritable",
-        }
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByResult {
-    result: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByStage {
-    stage: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByEnd {
-    how: &'static str,
-    runbook: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByAction {
-    action: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByProbe {
-    probe: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByGate {
-    gate: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByRunbook {
-    runbook: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByHow {
-    how: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByMode {
-    runbook: String,
-    mode: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByAlertmanager {
-    /// Its address in our own configuration.
-    alertmanager: String,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByHash {
-    hash: String,
-}
 
 /// Everything that is counted. One per process.
 pub struct Metrics {

@@ -26,17 +26,14 @@ const ROUNDS: usize = 20;
 const CONTAINERS: usize = 200;
 /// Looks of each sort.
 const LOOKS: usize = 20;
-/// Between the two samples by which a scale-out measures whether the host has room (`headroom` of the crate `action`): no call of
-/// the Engine is under way then, so it is in the daemon's share, and it is meant.
-const SAMPLES_APART: Duration = Duration::from_secs(1);
 
 const METHOD: &str = "\
 method: a private Engine with one container that stops at once (SIGKILL as its stop signal). Restarts: the daemon restarts it
 (alert posted, two looks, evidence, commit, inspect, restart), and the docker command restarts the same container, in turns.
 Scale-out: the daemon clones it (headroom, create, connect, start) and takes the clone away again; the docker command creates and starts one
 like it. The daemon's share is the time from the commit of the start to the reply, by the journal's stamps of 1 ms, minus
-the time in which a relay before the acting socket saw a call of it under way; given for each call. A scale-out waits a second
-between two samples of CPU, by which it sees whether there is room; that is in its share, and the row below is without it.
+the time in which a relay before the acting socket saw a call of it under way; given for each call. What a scale-out waits between
+two samples of CPU, by which it sees whether there is room, is in its share.
 Looks are made by the command line, so each begins a process, reads the configuration and makes a connection, with no daemon there; last, all targets
 again with a daemon there, which is asked and does the looking. Release build.";
 
@@ -106,9 +103,9 @@ struct Act {
 }
 
 impl Act {
-    /// The daemon's share for each call, without what of it is meant.
-    fn share(&self, meant: Duration) -> Duration {
-        self.wall.saturating_sub(self.inside).saturating_sub(meant) / u32::try_from(self.calls.max(1)).unwrap_or(u32::MAX)
+    /// The daemon's share for each call.
+    fn share(&self) -> Duration {
+        self.wall.saturating_sub(self.inside) / u32::try_from(self.calls.max(1)).unwrap_or(u32::MAX)
     }
 }
 
@@ -235,15 +232,14 @@ fn report(acts: Acts, looks: Looks) -> Result<()> {
     let calls = |acts: &[Act]| acts.first().map_or(0, |act| act.calls);
     let calls = (calls(&acts.restarts), calls(&acts.scales));
     let walls = |acts: &[Act]| acts.iter().map(|act| act.wall).collect();
-    let shares = |acts: &[Act], meant: Duration| acts.iter().map(|act| act.share(meant)).collect();
-    let rows: [(&str, Vec<Duration>, Option<u64>); 10] = [
+    let shares = |acts: &[Act]| acts.iter().map(Act::share).collect();
+    let rows: [(&str, Vec<Duration>, Option<u64>); 9] = [
         ("restart by the docker command", acts.restarts_by_command, None),
         ("restart by the daemon, commit to reply", walls(&acts.restarts), None),
-        ("  the daemon's share of it, for each call", shares(&acts.restarts, Duration::ZERO), Some(30)),
+        ("  the daemon's share of it, for each call", shares(&acts.restarts), Some(30)),
         ("create and start by the docker command", acts.scales_by_command, None),
         ("scale-out by the daemon, commit to reply", walls(&acts.scales), None),
-        ("  the daemon's share of it, for each call", shares(&acts.scales, Duration::ZERO), None),
-        ("  that without the second between samples", shares(&acts.scales, SAMPLES_APART), Some(30)),
+        ("  the daemon's share of it, for each call", shares(&acts.scales), Some(30)),
         ("look at a service of 5 among 200", looks.five, Some(100)),
         ("targets, all of them", looks.targets, Some(1000)),
         ("targets, all of them, by a daemon", looks.targets_by_daemon, Some(1000)),

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use runbook::approval::About;
 use runbook::book::{Configuration, Mode, Runbook};
@@ -90,8 +91,8 @@ pub enum Decision {
 pub struct Ruling {
     /// What is to happen.
     pub decision: Decision,
-    /// Guard by guard, in order; all but the last are open.
-    pub gates: Vec<Gate>,
+    /// Guard by guard, in order; all but the last are open. Shared with the permit, where there is one.
+    pub gates: Arc<Vec<Gate>>,
 }
 
 /// Collects the word of each guard; the first closed one decides.
@@ -111,7 +112,7 @@ impl Gates {
 
     fn close(mut self, name: &'static str, why: impl Into<Cow<'static, str>>, decision: Decision) -> Ruling {
         self.0.push(Gate { name: name.into(), open: false, why: why.into() });
-        Ruling { decision, gates: self.0 }
+        Ruling { decision, gates: Arc::new(self.0) }
     }
 }
 
@@ -344,8 +345,9 @@ fn act(case: &Case<'_>, rules: &Runbook, order: Order, gates: Gates) -> Ruling {
 }
 
 fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Gates) -> Ruling {
-    let permit = Permit::mint(case, order, reservations, gates.0.clone());
-    Ruling { decision: Decision::Act(permit), gates: gates.0 }
+    let gates = Arc::new(gates.0);
+    let permit = Permit::mint(case, order, reservations, gates.clone());
+    Ruling { decision: Decision::Act(permit), gates }
 }
 
 fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {

@@ -2,6 +2,7 @@
 //! bound to one exact order, one sequence number and one pause epoch. It cannot be acted on: only the journal, inside the
 //! transaction that writes `ActionStarted`, turns it into the [`Committed`] that `action` accepts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use runbook::book::Mode;
@@ -27,7 +28,7 @@ pub struct Permit {
     continues: bool,
     cost: u32,
     reservations: Vec<Reservation>,
-    gates: Vec<Gate>,
+    gates: Arc<Vec<Gate>>,
 }
 
 /// A limit that the start transaction checks again, because another incident may have acted since the decision.
@@ -86,7 +87,7 @@ pub enum Scope {
 }
 
 impl Permit {
-    pub(crate) fn mint(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Vec<Gate>) -> Self {
+    pub(crate) fn mint(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: Arc<Vec<Gate>>) -> Self {
         let incident = case.incident;
         let mut touches = incident.remedy_touches();
         touches.push(order.target.clone());

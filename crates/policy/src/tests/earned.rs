@@ -149,7 +149,7 @@ fn earned(ceiling: Mode, level: Mode) -> Scene {
 
 #[test]
 fn the_lowest_of_ceiling_and_record_is_in_force_and_the_gate_names_who_lifts_it() {
-    let gate = |scene: &Scene| scene.rule().gates.into_iter().find(|gate| gate.name == "mode").unwrap();
+    let gate = |scene: &Scene| scene.rule().gates.iter().find(|gate| gate.name == "mode").unwrap().clone();
     assert!(matches!(earned(Mode::Auto, Mode::Auto).rule().decision, Decision::Act(_)));
     let asks = earned(Mode::Auto, Mode::Ask);
     assert!(matches!(asks.rule().decision, Decision::Wait { on: Waiting::Person(_), .. }));

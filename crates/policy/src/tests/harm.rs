@@ -109,7 +109,13 @@ fn what_comes_to_hold_is_looked_at_again_and_then_it_is_harm() {
     assert_eq!(why, "harm: `ledger.effects > 5.0` came to hold, seen in 2 looks over 5s (ledger.effects 9)");
     let gate = ruling.gates.last().unwrap();
     assert!(gate.name == "harm" && !gate.open);
-    scene.happens(Event::Harmed { condition, findings: scene.findings.clone(), why, unseen: false, gates: ruling.gates });
+    scene.happens(Event::Harmed {
+        condition,
+        findings: scene.findings.clone(),
+        why,
+        unseen: false,
+        gates: ruling.gates.to_vec(),
+    });
     // What has no undo stays, and it says so; no other rung is tried.
     let Next::Close { how, why } = scene.incident.next() else { panic!("{:?}", scene.incident.stage) };
     assert_eq!(how, How::HandedOver);

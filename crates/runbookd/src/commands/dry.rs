@@ -135,7 +135,7 @@ async fn decide_all(
             held_by: past.held_by,
             ask_id: "dry-run",
         });
-        let gates = ruling.gates;
+        let gates = Arc::unwrap_or_clone(ruling.gates);
         match ruling.decision {
             Decision::Act(permit) => {
                 let (would, touched) = order_words(permit.order(), &incident, findings, configuration, "would do");

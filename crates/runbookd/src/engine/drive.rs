@@ -2,6 +2,7 @@
 //! after, and so does every effect: the crash tests stop at each of them. Deliberately linear: reading it is reading the way
 //! of an alert.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::{AppendError, Claim, StartRefused};
@@ -144,15 +145,19 @@ impl<W: World> Engine<W> {
         let configuration = self.configuration();
         let ruling = self.ruling(claim, aim, &findings, &configuration).await?;
         let Ruling { decision, gates } = ruling;
+        // Only an act's are shared, with its permit.
+        let alone = Arc::<Vec<Gate>>::unwrap_or_clone;
         Ok(match decision {
             Decision::Act(permit) => self.start(claim, permit, gates, eyes).await?,
             Decision::Capture(order) => Some(self.capture(claim, &order, &configuration).await?),
             Decision::LookAgain(why) => Some(Event::Stale { why }),
-            Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates }),
-            Decision::SkipRung(why) => Some(Event::RungSkipped { why, gates }),
+            Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates: alone(gates) }),
+            Decision::SkipRung(why) => Some(Event::RungSkipped { why, gates: alone(gates) }),
             Decision::Enough(why) => Some(Event::Enough { why }),
-            Decision::Harm { condition, why } => Some(Event::Harmed { condition, findings, why, unseen: false, gates }),
-            Decision::End { how, why } => Some(Event::Ending { how, why, gates }),
+            Decision::Harm { condition, why } => {
+                Some(Event::Harmed { condition, findings, why, unseen: false, gates: alone(gates) })
+            }
+            Decision::End { how, why } => Some(Event::Ending { how, why, gates: alone(gates) }),
         })
     }
 
@@ -189,7 +194,7 @@ impl<W: World> Engine<W> {
         &self,
         claim: &mut Claim,
         permit: policy::Permit,
-        gates: Vec<Gate>,
+        gates: Arc<Vec<Gate>>,
         eyes: &mut Eyes,
     ) -> anyhow::Result<Option<Event>> {
         let name = permit.order().action.facts().name;
@@ -202,7 +207,7 @@ impl<W: World> Engine<W> {
                     until,
                     on: Waiting::Held { by },
                     why: format!("{by} took the target first"),
-                    gates,
+                    gates: Arc::unwrap_or_clone(gates),
                 }));
             }
             Err(refused @ (StartRefused::Conflict | StartRefused::PauseChanged | StartRefused::LimitReached)) => {

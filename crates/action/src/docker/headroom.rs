@@ -26,8 +26,8 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// From the first sample to the last one, where a glance does not tell.
 const APART: Duration = Duration::from_secs(1);
 
-/// Up to this part of what may be used a glance tells that there is CPU: whoever is busy for most of a second is not idle for half of
-/// any fifth of it.
+/// Up to this part of what may be used a glance tells that there is CPU: a host of which nine tenths are used over a second has a tenth
+/// of one idle at most, which is half of any fifth of it.
 const CLEARLY: f64 = 0.5;
 
 /// How many containers are measured at the same time.
@@ -71,7 +71,7 @@ pub(super) async fn fits(hand: &Hand<'_>, source: &ContainerInspectResponse, clo
     tokio::time::sleep(GLANCE).await;
     let mut last = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
     let mut used = cpus_used(&first, &last);
-    if used.is_none_or(|used| used > cpus * MAY_BE_USED * CLEARLY) {
+    if !tells(used, cpus) {
         tokio::time::sleep(APART.saturating_sub(GLANCE)).await;
         last = samples(hand).await.map_err(|why| unknown("what runs on it", &why))?;
         used = cpus_used(&first, &last);
@@ -82,6 +82,11 @@ pub(super) async fn fits(hand: &Hand<'_>, source: &ContainerInspectResponse, clo
     let used = source.id.as_ref().and_then(|id| last.get(id)).map(|sample| sample.memory * WITHOUT_LIMIT);
     let each = limit.or(used).ok_or_else(|| unknown("what a clone uses", "it has no limit, and its source was not measured"))?;
     judge(host, each, clones)
+}
+
+/// Whether a glance is enough, by the CPUs that it saw in use.
+fn tells(used: Option<f64>, cpus: f64) -> bool {
+    used.is_some_and(|used| used <= cpus * MAY_BE_USED * CLEARLY)
 }
 
 fn judge(host: Host, each: f64, clones: u32) -> Result<String, String> {
@@ -180,6 +185,17 @@ mod tests {
         assert!(refused.contains("too little memory") && refused.contains("501 MiB of the host's 1000 MiB"), "{refused}");
         assert!(judge(host(10.0, 1.79), MIB, 1).is_ok());
         assert!(judge(host(10.0, 1.8), MIB, 1).unwrap_err().contains("too little CPU"));
+    }
+
+    #[test]
+    fn a_glance_is_not_enough_wherever_a_whole_second_could_say_no() {
+        // The idlest fifth of a second that is as busy as may be: all that is idle in it lies there.
+        let (glance, second) = (GLANCE.as_secs_f64(), APART.as_secs_f64());
+        let idlest = |cpus: f64| Some(cpus * (1.0 - (1.0 - MAY_BE_USED) * second / glance));
+        for cpus in [1.0, 2.0, 64.0] {
+            assert!(!tells(idlest(cpus), cpus), "{cpus}");
+            assert!(tells(Some(cpus * 0.4), cpus) && !tells(None, cpus));
+        }
     }
 
     #[test]

@@ -127,9 +127,9 @@ pub(crate) async fn lacks(
     let query: Vec<(&str, &str)> = filters.iter().map(|filter| ("filter", filter.as_str())).chain(shown).collect();
     let (status, listed) = tokio::join!(
         async { status(http, settings, within).await.map(|(status, its_time)| (status, its_time, clock.now())) },
-        get_within(http, settings, &["alerts"], &query, MOST_BYTES, within),
+        answer_within(http, settings, &["alerts"], &query, MOST_BYTES, within),
     );
-    let listed = wire::read_listed(&listed?).map_err(|error| inert(&format!("{error:#}"), 300))?;
+    let listed = wire::read_listed(&listed?.body).map_err(|error| inert(&format!("{error:#}"), 300))?;
     if listed.iter().any(|one| !one.silenced_by.iter().any(|silence| own.contains(silence))) {
         return Err("it fires already, so a person may have been told of it".to_owned());
     }
@@ -271,18 +271,7 @@ async fn get(
     query: &[(&str, &str)],
     most: usize,
 ) -> Result<Vec<u8>, String> {
-    get_within(http, settings, path, query, most, WITHIN).await
-}
-
-async fn get_within(
-    http: &Client,
-    settings: &AlertmanagerSettings,
-    path: &[&str],
-    query: &[(&str, &str)],
-    most: usize,
-    within: Duration,
-) -> Result<Vec<u8>, String> {
-    answer_within(http, settings, path, query, most, within).await.map(|answer| answer.body)
+    answer_within(http, settings, path, query, most, WITHIN).await.map(|answer| answer.body)
 }
 
 async fn answer_within(

@@ -7,7 +7,7 @@ use journal::{Claim, Claimed, Journal};
 use runbook::Stamp;
 use runbook::finding::Findings;
 use runbook::identity::{Identity, Selection};
-use runbook::incident::{Ask, Event, Gate, IncidentId, Waiting};
+use runbook::incident::{Ask, Event, Gate, GateName, IncidentId, Waiting};
 use runbook::order::{Order, Purpose};
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ impl Door {
             remind: Vec::new(),
             who: Vec::new(),
         };
-        let gate = Gate { name: "mode".into(), open: false, why: "a person approves each act".into() };
+        let gate = Gate { name: GateName::Mode, open: false, why: "a person approves each act".into() };
         let events = [
             Event::Looked { findings: Findings::default() },
             Event::Waits {

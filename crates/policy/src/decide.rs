@@ -10,7 +10,7 @@ use runbook::approval::About;
 use runbook::book::{Configuration, Mode, Runbook};
 use runbook::finding::Findings;
 use runbook::identity::Selection;
-use runbook::incident::{Aim, Ask, Gate, Grant, How, Incident, IncidentId, Waiting};
+use runbook::incident::{Aim, Ask, Gate, GateName, Grant, How, Incident, IncidentId, Waiting};
 use runbook::order::{Ground, NoSelection, Order, Purpose};
 use runbook::text::inert;
 use runbook::time::{Span, Stamp};
@@ -106,12 +106,12 @@ impl Gates {
         Self(Vec::with_capacity(GUARDS))
     }
 
-    pub(crate) fn open(&mut self, name: &'static str, why: impl Into<Cow<'static, str>>) {
-        self.0.push(Gate { name: name.into(), open: true, why: why.into() });
+    pub(crate) fn open(&mut self, name: GateName, why: impl Into<Cow<'static, str>>) {
+        self.0.push(Gate { name, open: true, why: why.into() });
     }
 
-    fn close(mut self, name: &'static str, why: impl Into<Cow<'static, str>>, decision: Decision) -> Ruling {
-        self.0.push(Gate { name: name.into(), open: false, why: why.into() });
+    fn close(mut self, name: GateName, why: impl Into<Cow<'static, str>>, decision: Decision) -> Ruling {
+        self.0.push(Gate { name, open: false, why: why.into() });
         Ruling { decision, gates: Arc::new(self.0) }
     }
 }
@@ -140,54 +140,54 @@ pub fn decide(case: &Case<'_>) -> Ruling {
 }
 
 macro_rules! pass {
-    ($gates:ident, $name:literal, $word:expr) => {
+    ($gates:ident, $name:ident, $word:expr) => {
         match $word {
-            Ok(why) => $gates.open($name, why),
-            Err(instead) => return $gates.close($name, instead.0, instead.1),
+            Ok(why) => $gates.open(GateName::$name, why),
+            Err(instead) => return $gates.close(GateName::$name, instead.0, instead.1),
         }
     };
 }
 
 fn decide_step(case: &Case<'_>) -> Ruling {
     let mut gates = Gates::new();
-    pass!(gates, "stop", guards::not_stopped(case));
-    pass!(gates, "alert", guards::alert_not_over(case));
-    pass!(gates, "pause", guards::not_paused(case));
-    pass!(gates, "clock", guards::clock_trusted(case));
-    pass!(gates, "fresh", guards::fresh(case));
-    pass!(gates, "harm", harm::none_so_far(case));
+    pass!(gates, Stop, guards::not_stopped(case));
+    pass!(gates, Alert, guards::alert_not_over(case));
+    pass!(gates, Pause, guards::not_paused(case));
+    pass!(gates, Clock, guards::clock_trusted(case));
+    pass!(gates, Fresh, guards::fresh(case));
+    pass!(gates, Harm, harm::none_so_far(case));
     let Some(rules) = case.current.runbooks.get(&case.incident.runbook.name) else {
         let why = format!("the runbook {} is no longer in the configuration", case.incident.runbook.name);
-        return gates.close("runbook", why.clone(), Decision::End { how: How::HandedOver, why });
+        return gates.close(GateName::Runbook, why.clone(), Decision::End { how: How::HandedOver, why });
     };
-    pass!(gates, "runbook", guards::unchanged(case, rules));
-    pass!(gates, "inventory", guards::in_inventory(case));
-    pass!(gates, "cause", house::nothing_upstream(case));
-    pass!(gates, "require", guards::required(case));
-    pass!(gates, "when", guards::applies(case));
+    pass!(gates, Runbook, guards::unchanged(case, rules));
+    pass!(gates, Inventory, guards::in_inventory(case));
+    pass!(gates, Cause, house::nothing_upstream(case));
+    pass!(gates, Require, guards::required(case));
+    pass!(gates, When, guards::applies(case));
     let order = match order_of_step(case) {
         Ok(order) => order,
-        Err(instead) => return gates.close("selection", instead.0, instead.1),
+        Err(instead) => return gates.close(GateName::Selection, instead.0, instead.1),
     };
-    gates.open("selection", format!("{} of at most {}", order.selection.count(), order.action.cap()));
-    pass!(gates, "failing", guards::seen_failing(case));
-    pass!(gates, "watched", harm::is_watched(case));
-    pass!(gates, "storm", house::no_storm(case));
-    pass!(gates, "quiet", house::not_quiet(case, &order));
-    pass!(gates, "floor", house::above_floor(case, &order));
+    gates.open(GateName::Selection, format!("{} of at most {}", order.selection.count(), order.action.cap()));
+    pass!(gates, Failing, guards::seen_failing(case));
+    pass!(gates, Watched, harm::is_watched(case));
+    pass!(gates, Storm, house::no_storm(case));
+    pass!(gates, Quiet, house::not_quiet(case, &order));
+    pass!(gates, Floor, house::above_floor(case, &order));
     let past = Past::of(case, rules);
     let masks = past.masks_a_cause();
-    gates.open("recurrence", masks.clone().map_or(Cow::Borrowed("no cure came back too often"), Cow::Owned));
-    pass!(gates, "breaker", house::not_broken(case, rules));
-    pass!(gates, "rate", past.within_rates());
-    pass!(gates, "target rate", house::within_target_rates(case));
-    pass!(gates, "overall rate", house::within_overall_rates(case));
-    pass!(gates, "disruption", house::within_budget(case, &order));
-    pass!(gates, "cooldown", past.cooled_down());
-    pass!(gates, "turn", house::its_turn(case));
-    pass!(gates, "hold", guards::not_held(case));
-    pass!(gates, "mode", allowed_by_mode(case, rules, masks.as_deref(), &order));
-    pass!(gates, "evidence", guards::evidence(case, &order));
+    gates.open(GateName::Recurrence, masks.clone().map_or(Cow::Borrowed("no cure came back too often"), Cow::Owned));
+    pass!(gates, Breaker, house::not_broken(case, rules));
+    pass!(gates, Rate, past.within_rates());
+    pass!(gates, TargetRate, house::within_target_rates(case));
+    pass!(gates, OverallRate, house::within_overall_rates(case));
+    pass!(gates, Disruption, house::within_budget(case, &order));
+    pass!(gates, Cooldown, past.cooled_down());
+    pass!(gates, Turn, house::its_turn(case));
+    pass!(gates, Hold, guards::not_held(case));
+    pass!(gates, Mode, allowed_by_mode(case, rules, masks.as_deref(), &order));
+    pass!(gates, Evidence, guards::evidence(case, &order));
     act(case, rules, order, gates)
 }
 
@@ -352,24 +352,24 @@ fn permit(case: &Case<'_>, order: Order, reservations: Vec<Reservation>, gates: 
 
 fn decide_taking_back(case: &Case<'_>, purpose: Purpose) -> Ruling {
     let mut gates = Gates::new();
-    pass!(gates, "pause", guards::not_paused(case));
-    pass!(gates, "fresh", guards::fresh(case));
+    pass!(gates, Pause, guards::not_paused(case));
+    pass!(gates, Fresh, guards::fresh(case));
     let Some(attempt) = case.incident.to_take_back(case.aim) else {
         let why = "nothing is left to take back".to_owned();
-        return gates.close("identity", why.clone(), Decision::End { how: How::HandedOver, why });
+        return gates.close(GateName::Identity, why.clone(), Decision::End { how: How::HandedOver, why });
     };
     let order = Order { purpose, ..attempt.order.clone() };
     if case.current.inventory.get(&order.target).is_none() {
         let why = format!("{} is no longer in the inventory, so what was done there cannot be taken back", order.target);
-        return gates.close("identity", why.clone(), Decision::End { how: How::Stuck, why });
+        return gates.close(GateName::Identity, why.clone(), Decision::End { how: How::Stuck, why });
     }
-    gates.open("identity", format!("takes back attempt {}", attempt.number));
+    gates.open(GateName::Identity, format!("takes back attempt {}", attempt.number));
     let seen = case.incident.seen_at(case.findings, order.action.facts().selects_from, &order.target);
     if let Some(why) = seen.and_then(|finding| finding.unknown()) {
         let instead = guards::wait_for_sight(case, why);
-        return gates.close("sight", instead.0, instead.1);
+        return gates.close(GateName::Sight, instead.0, instead.1);
     }
-    pass!(gates, "hold", guards::not_held(case));
-    pass!(gates, "evidence", guards::evidence_before_taking_back(case, &order));
+    pass!(gates, Hold, guards::not_held(case));
+    pass!(gates, Evidence, guards::evidence_before_taking_back(case, &order));
     permit(case, order, Vec::new(), gates)
 }

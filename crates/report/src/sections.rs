@@ -166,7 +166,9 @@ fn refused(report: &Report, detail: Detail) -> Vec<Prose> {
         let at = moment(refused.at, report.times.opened);
         lines.push(Prose::of(format!("{at} ")).say(&refused.what).say(format!("{again}: ")).say(&refused.why));
         if detail == Detail::Full {
-            lines.extend(refused.closed.iter().map(|gate| Prose::of("   closed: ").say(&gate.name).say(": ").say(&gate.why)));
+            lines.extend(
+                refused.closed.iter().map(|gate| Prose::of("   closed: ").say(gate.name.word()).say(": ").say(&gate.why)),
+            );
         }
     }
     lines

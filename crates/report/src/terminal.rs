@@ -138,7 +138,7 @@ fn guards(gates: &[Gate]) -> String {
         .iter()
         .map(|gate| {
             let word = if gate.open { "   open" } else { "   CLOSED" };
-            [word.to_owned(), inert(&gate.name, 40), inert(&gate.why, 1_000)]
+            [word.to_owned(), gate.name.to_string(), inert(&gate.why, 1_000)]
         })
         .collect();
     if rows.is_empty() { String::new() } else { table(rows) }

@@ -1,7 +1,6 @@
 //! Who exactly is meant: identities that a name alone does not give. Why: pids and container names are used again, so an
 //! act names `(pid, backend_start)` or `(id, started_at)` and is re-checked right before. Selections of them are never empty.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -47,10 +46,11 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A set of identities that has at least one: empty means none, never all.
+/// A set of identities that has at least one: empty means none, never all. Kept in order and without doubles, in one piece of memory: each
+/// decision makes one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "BTreeSet<Identity>", into = "BTreeSet<Identity>")]
-pub struct Selection(BTreeSet<Identity>);
+#[serde(try_from = "Vec<Identity>", into = "Vec<Identity>")]
+pub struct Selection(Vec<Identity>);
 
 /// There was nothing to select; the caller must do nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -63,7 +63,9 @@ impl Selection {
     /// # Errors
     /// [`NothingSelected`] when there are none.
     pub fn of(identities: impl IntoIterator<Item = Identity>) -> Result<Self, NothingSelected> {
-        let set: BTreeSet<Identity> = identities.into_iter().collect();
+        let mut set: Vec<Identity> = identities.into_iter().collect();
+        set.sort_unstable();
+        set.dedup();
         if set.is_empty() { Err(NothingSelected) } else { Ok(Self(set)) }
     }
 
@@ -72,7 +74,7 @@ impl Selection {
     /// # Errors
     /// [`NothingSelected`] when they have nothing in common.
     pub fn intersect(&self, other: &Selection) -> Result<Self, NothingSelected> {
-        Self::of(self.0.intersection(&other.0).cloned())
+        Self::of(self.iter().filter(|identity| other.contains(identity)).cloned())
     }
 
     /// Each identity, in a stable order.
@@ -87,23 +89,23 @@ impl Selection {
 
     /// Whether this identity is among them.
     pub fn contains(&self, identity: &Identity) -> bool {
-        self.0.contains(identity)
+        self.0.binary_search(identity).is_ok()
     }
 
     /// Whether everything here is also in `other`.
     pub fn is_within(&self, other: &Selection) -> bool {
-        self.0.is_subset(&other.0)
+        self.iter().all(|identity| other.contains(identity))
     }
 }
 
-impl TryFrom<BTreeSet<Identity>> for Selection {
+impl TryFrom<Vec<Identity>> for Selection {
     type Error = NothingSelected;
-    fn try_from(set: BTreeSet<Identity>) -> Result<Self, NothingSelected> {
+    fn try_from(set: Vec<Identity>) -> Result<Self, NothingSelected> {
         Self::of(set)
     }
 }
 
-impl From<Selection> for BTreeSet<Identity> {
+impl From<Selection> for Vec<Identity> {
     fn from(selection: Selection) -> Self {
         selection.0
     }
@@ -120,5 +122,17 @@ mod tests {
         let one = Selection::of([Identity::Rehearsal("a".into())]).unwrap();
         let other = Selection::of([Identity::Rehearsal("b".into())]).unwrap();
         assert_eq!(one.intersect(&other), Err(NothingSelected));
+    }
+
+    #[test]
+    fn what_is_written_twice_or_in_disorder_is_one_set() {
+        let of = |keys: &[&str]| Selection::of(keys.iter().map(|key| Identity::Rehearsal((*key).into()))).unwrap();
+        let read = serde_json::from_str::<Selection>(r#"[{"Rehearsal":"b"},{"Rehearsal":"a"},{"Rehearsal":"b"}]"#).unwrap();
+        assert_eq!(read, of(&["a", "b"]));
+        assert_eq!(read.count(), 2);
+        let both = read.intersect(&of(&["b", "c"])).unwrap();
+        assert_eq!(both, of(&["b"]));
+        assert!(both.is_within(&read) && !read.is_within(&both) && !of(&["c"]).is_within(&read));
+        assert!(["a", "b"].iter().all(|key| read.contains(&Identity::Rehearsal((*key).into()))));
     }
 }

@@ -286,7 +286,7 @@ impl Metrics {
 
     fn refused_by(&self, gates: &[Gate]) {
         for gate in gates.iter().filter(|gate| !gate.open) {
-            self.refusals.get_or_create(&ByGate { gate: gate.name.to_string() }).inc();
+            self.refusals.get_or_create(&ByGate { gate: gate.name.word() }).inc();
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use journal::{Journal, Retention, StartRefused};
 use policy::{Decision, History, Record, Standing, overview};
 use runbook::book::{Configuration, Earned, Mode, ModeByTime, Recurrence};
-use runbook::incident::{Event, How, IncidentId};
+use runbook::incident::{Event, Gate, GateName, How, IncidentId};
 use runbook::time::{Span, Stamp};
 
 use super::{NOW, estate, finish, hear, looked, name, opened, permit, ruled};
@@ -32,7 +32,7 @@ async fn observed(journal: &Journal, configuration: &Configuration, now: Stamp) 
     let past = journal.past(&claim.incident, book, configuration, now).await.unwrap();
     let Decision::End { how, why } = ruled(&claim.incident, configuration, &past.history, now) else { panic!("it does not end") };
     assert_eq!(how, How::Refused, "{why}");
-    let gates = vec![runbook::incident::Gate { name: "mode".into(), open: false, why: why.clone().into() }];
+    let gates = vec![Gate { name: GateName::Mode, open: false, why: why.clone().into() }];
     journal.append(&mut claim, now, &Event::Ending { how, why: why.clone(), gates }).await.unwrap();
     journal.append(&mut claim, now, &Event::Closed { how, why }).await.unwrap();
     claim.incident.id

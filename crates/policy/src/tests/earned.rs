@@ -2,6 +2,7 @@
 //! on persons' marks, and runbooks do not touch each other. And what the mode gate says of it.
 
 use runbook::book::Earned;
+use runbook::incident::GateName;
 
 use super::*;
 use crate::{Ledger, Record, Standing, Weight};
@@ -149,7 +150,7 @@ fn earned(ceiling: Mode, level: Mode) -> Scene {
 
 #[test]
 fn the_lowest_of_ceiling_and_record_is_in_force_and_the_gate_names_who_lifts_it() {
-    let gate = |scene: &Scene| scene.rule().gates.iter().find(|gate| gate.name == "mode").unwrap().clone();
+    let gate = |scene: &Scene| scene.rule().gates.iter().find(|gate| gate.name == GateName::Mode).unwrap().clone();
     assert!(matches!(earned(Mode::Auto, Mode::Auto).rule().decision, Decision::Act(_)));
     let asks = earned(Mode::Auto, Mode::Ask);
     assert!(matches!(asks.rule().decision, Decision::Wait { on: Waiting::Person(_), .. }));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use runbook::action::{Restart, Start};
-use runbook::incident::{Captured, Reply};
+use runbook::incident::{Captured, GateName, Reply};
 
 use super::*;
 
@@ -79,7 +79,10 @@ fn a_restart_done_by_half_is_finished_whatever_the_alert_the_requirement_and_the
         let Decision::Act(permit) = ruling.decision else { panic!("{:?}", ruling.gates) };
         assert!(permit.continues() && permit.reservations().is_empty(), "it was counted when it began");
         assert!(
-            ruling.gates.iter().any(|gate| gate.name == "failing" && gate.why.contains("shop_web_1 was stopped for a restart"))
+            ruling
+                .gates
+                .iter()
+                .any(|gate| gate.name == GateName::Failing && gate.why.contains("shop_web_1 was stopped for a restart"))
         );
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runbook::book::Guard;
-use runbook::incident::{Gate, Next, Reply, Stage};
+use runbook::incident::{Gate, GateName, Next, Reply, Stage};
 use runbook::order::Purpose;
 
 use super::*;
@@ -75,7 +75,7 @@ impl Scene {
     }
 
     fn harm(&self, findings: Findings, unseen: bool) -> Event {
-        let gates = vec![Gate { name: "harm".into(), open: false, why: "harm".into() }];
+        let gates = vec![Gate { name: GateName::Harm, open: false, why: "harm".into() }];
         Event::Harmed { condition: "ledger.effects > 5.0".to_owned(), findings, why: "harm: it rose".to_owned(), unseen, gates }
     }
 
@@ -108,7 +108,7 @@ fn what_comes_to_hold_is_looked_at_again_and_then_it_is_harm() {
     assert_eq!(condition, "ledger.effects > 5.0");
     assert_eq!(why, "harm: `ledger.effects > 5.0` came to hold, seen in 2 looks over 5s (ledger.effects 9)");
     let gate = ruling.gates.last().unwrap();
-    assert!(gate.name == "harm" && !gate.open);
+    assert!(gate.name == GateName::Harm && !gate.open);
     scene.happens(Event::Harmed {
         condition,
         findings: scene.findings.clone(),
@@ -147,7 +147,7 @@ fn what_was_bad_already_is_no_harm_until_it_was_seen_to_be_good() {
     let mut scene = guarded(false);
     scene.incident.stage = Stage::Looking(Aim::Do);
     scene.looks(bad);
-    let words = scene.rule().gates.iter().find(|gate| gate.name == "watched").unwrap().why.clone();
+    let words = scene.rule().gates.iter().find(|gate| gate.name == GateName::Watched).unwrap().why.clone();
     assert!(words.contains("holds already and is no harm by this"), "{words}");
     for _ in 0..2 {
         scene.acts();

@@ -149,10 +149,11 @@ pub(super) fn order(pids: std::ops::Range<i32>, at_most: u32) -> Order {
     Order { purpose: Purpose::Do, action: close_idle(at_most), target: target(), selection }
 }
 
-fn gates(closed: &[(&str, &str)]) -> Vec<Gate> {
-    let open = [("pause", "nothing is paused"), ("fresh look", "seen 0.1s ago"), ("mode", "auto"), ("rate", "0 of 3 acts in 1h")];
+fn gates(closed: &[(GateName, &str)]) -> Vec<Gate> {
+    use GateName::{Fresh, Mode, Pause, Rate};
+    let open = [(Pause, "nothing is paused"), (Fresh, "seen 0.1s ago"), (Mode, "auto"), (Rate, "0 of 3 acts in 1h")];
     let all = open.iter().map(|(name, why)| (name, why, true)).chain(closed.iter().map(|(name, why)| (name, why, false)));
-    all.map(|(name, why, open)| Gate { name: (*name).to_owned().into(), open, why: (*why).to_owned().into() }).collect()
+    all.map(|(name, why, open)| Gate { name: *name, open, why: (*why).to_owned().into() }).collect()
 }
 
 fn started(at: i64, order: Order) -> Event {
@@ -202,7 +203,7 @@ pub(super) fn asking(words: &str) -> Sample {
     let expires = Stamp::from_millis(NIGHT + 1_800_000);
     let remind = [600_000, 1_500_000].map(|after| Stamp::from_millis(NIGHT + after)).to_vec();
     let ask = Ask { id: "q7f3k9".into(), order, at_most: 20, shown: Ask::show(shown), expires, remind, who: Vec::new() };
-    let mode = [("mode", "ask, until 07:00")];
+    let mode = [(GateName::Mode, "ask, until 07:00")];
     let waits = Event::Waits {
         until: expires,
         on: Waiting::Person(ask),
@@ -227,7 +228,7 @@ pub(super) fn handed_over(words: &str) -> Sample {
         until: Stamp::from_millis(NIGHT + at),
         on: Waiting::Sight,
         why: format!("sessions is unknown: connection refused{words} ({tries} looks so far)"),
-        gates: gates(&[("sight", "sessions is unknown")]),
+        gates: gates(&[(GateName::Sight, "sessions is unknown")]),
     };
     let no = |at: i64| Event::NotVerified {
         findings: sessions(at, 0.91, 100..105, words),
@@ -247,7 +248,10 @@ pub(super) fn handed_over(words: &str) -> Sample {
         .then(30_000, settled(29_900, Verdict::Partly(format!("9 of 14 sessions are gone, 5 are still there{words}"))))
         .then(90_000, no(89_900))
         .then(90_100, Event::Looked { findings: sessions(90_090, 0.91, 100..105, words) })
-        .then(90_150, Event::RungSkipped { why: format!("it does not apply{words}"), gates: gates(&[("when", "does not hold")]) })
+        .then(
+            90_150,
+            Event::RungSkipped { why: format!("it does not apply{words}"), gates: gates(&[(GateName::When, "does not hold")]) },
+        )
         .then(90_200, Event::Noted { by: format!("ann{words}"), words: format!("I am on it{words}") })
         .then(
             90_300,
@@ -364,7 +368,7 @@ pub(super) fn harmed(words: &str) -> Sample {
                 findings: ledgers(99_990, false, 4.0),
                 why: why.clone(),
                 unseen: false,
-                gates: vec![Gate { name: "harm".into(), open: false, why: why.clone().into() }],
+                gates: vec![Gate { name: GateName::Harm, open: false, why: why.clone().into() }],
             },
         )
         .does(100_100, Purpose::Undo, 0, Verdict::Landed(format!("a is no longer in force{words}")))
@@ -378,7 +382,7 @@ pub(super) fn held(words: &str) -> Sample {
     let why = format!("INC-41 is acting on postgres/main{words}");
     opened(words)
         .then(90, Event::Looked { findings: sessions(80, 0.93, 100..119, words) })
-        .then(130, Event::Waits { until, on, why, gates: gates(&[("hold", "INC-41 has it")]) })
+        .then(130, Event::Waits { until, on, why, gates: gates(&[(GateName::Hold, "INC-41 has it")]) })
 }
 
 /// Stopped by a silence.
@@ -387,7 +391,10 @@ pub(super) fn stopped(words: &str) -> Sample {
     held(words)
         .then(5_000, Event::Stopped { why: why.clone() })
         .then(5_010, Event::Looked { findings: sessions(5_005, 0.93, 100..119, words) })
-        .then(5_020, Event::Ending { how: How::Stopped, why: why.clone(), gates: gates(&[("stop", "a person stopped it")]) })
+        .then(
+            5_020,
+            Event::Ending { how: How::Stopped, why: why.clone(), gates: gates(&[(GateName::Stop, "a person stopped it")]) },
+        )
         .then(5_030, Event::Closed { how: How::Stopped, why })
 }
 

@@ -1,13 +1,12 @@
 //! What can happen to an incident. Events are durable: each has a kind and a version in the journal, and what an earlier
 //! release wrote stays readable. Deliberately no secrets and no raw server replies: only what was seen, decided and done.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertStatus, Fingerprint};
 use crate::finding::{Finding, Findings};
 use crate::incident::ask::{Answer, Ask, Proof};
+use crate::incident::gate::Gate;
 use crate::incident::stage::How;
 use crate::incident::{IncidentId, StepRef};
 use crate::order::{Order, Verdict};
@@ -46,22 +45,6 @@ pub struct Opening {
     pub trigger: Trigger,
     /// The hash of the configuration in force.
     pub config: String,
-}
-
-/// One guard's word in a decision.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Gate {
-    /// The guard.
-    pub name: Cow<'static, str>,
-    /// Whether it let the incident pass.
-    pub open: bool,
-    /// Why, for people. Most words of most guards are always the same, and a decision has some thirty of them.
-    pub why: Cow<'static, str>,
-}
-
-impl Gate {
-    /// The guard that has the word on whether a person has to agree.
-    pub const MODE: &str = "mode";
 }
 
 /// What an incident waits for.

@@ -1,7 +1,8 @@
 //! What a person says of an incident afterwards: that what was proposed or done was right, or wrong. Why in the fold: a mark is a
 //! fact like any other, refused with a reason where it makes no sense. What marks earn is policy's; nothing is counted here.
 
-use crate::incident::event::{Event, Gate, Waiting};
+use crate::incident::event::{Event, Waiting};
+use crate::incident::gate::GateName;
 use crate::incident::stage::{How, Stage};
 use crate::incident::{Attempt, Incident};
 use crate::order::Purpose;
@@ -77,7 +78,7 @@ impl Incident {
         let said_what = match event {
             Event::Waits { on: Waiting::Person(_), .. } => true,
             Event::Ending { how: How::Refused, gates, .. } => {
-                gates.last().is_some_and(|gate| !gate.open && gate.name == Gate::MODE)
+                gates.last().is_some_and(|gate| !gate.open && gate.name == GateName::Mode)
             }
             _ => false,
         };

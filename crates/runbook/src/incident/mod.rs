@@ -9,6 +9,7 @@ pub mod ask;
 mod attempt;
 pub mod event;
 pub mod fold;
+pub mod gate;
 pub mod harm;
 pub mod judged;
 mod looked;
@@ -25,8 +26,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use ask::{Answer, Ask, Grant, Proof};
-pub use event::{Captured, Event, Gate, Opening, Reply, Trigger, Waiting};
+pub use event::{Captured, Event, Opening, Reply, Trigger, Waiting};
 pub use fold::IllegalEvent;
+pub use gate::{Gate, GateName};
 pub use harm::{Judged, Watch};
 pub use judged::{Mark, Weighed};
 pub use next::Next;

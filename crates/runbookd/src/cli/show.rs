@@ -177,7 +177,7 @@ pub(super) fn dry_run(dry: &DryRun) -> String {
             text.push_str(&format!(
                 "  {:<7} {:<12} {}\n",
                 if gate.open { "open" } else { "CLOSED" },
-                inert(&gate.name, 40),
+                gate.name,
                 inert(&gate.why, 500)
             ));
         }

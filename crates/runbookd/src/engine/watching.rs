@@ -10,7 +10,7 @@ use std::time::Duration;
 use journal::Claim;
 use runbook::book::{Configuration, Guard};
 use runbook::finding::Findings;
-use runbook::incident::{Event, Gate, Incident, Judged, Watch};
+use runbook::incident::{Event, Gate, GateName, Incident, Judged, Watch};
 use runbook::order::Purpose;
 use runbook::time::Stamp;
 
@@ -68,7 +68,7 @@ fn pace(guard: &Guard) -> Duration {
 
 /// The event of what is harm.
 pub(crate) fn harmed(condition: String, findings: Findings, why: String, unseen: bool) -> Event {
-    let gates = vec![Gate { name: "harm".into(), open: false, why: why.clone().into() }];
+    let gates = vec![Gate { name: GateName::Harm, open: false, why: why.clone().into() }];
     Event::Harmed { condition, findings, why, unseen, gates }
 }
 

@@ -74,7 +74,7 @@ pub(super) struct ByProbe {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 pub(super) struct ByGate {
-    pub(super) gate: String,
+    pub(super) gate: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]

@@ -119,7 +119,7 @@ impl Shop {
 services:
   worker:
     image: runbookd-tiny
-    command: [sh, -c, "trap 'exit {exits}' TERM; while :; do sleep 0.1; done"]
+    command: [sh, -c, "trap 'exit {exits}' TERM; while :; do sleep 0.3; done"]
     env_file: settings.env
     restart: {restart}
     healthcheck: {{test: [CMD-SHELL, 'test "$$WORKERS" != broken'], interval: 1s, timeout: 10s, retries: 1}}

@@ -21,7 +21,7 @@ pub const OBEDIENT: &str = "[sh, -c, \"trap 'test -e /tmp/deaf || exit 42' TERM;
      /tmp/well; echo up; while :; do sleep 0.3; done\"]";
 
 /// A check of that.
-pub const CHECK: &str = "{test: [CMD, test, -e, /tmp/well], interval: 1500ms, timeout: 5s, retries: 1}";
+pub const CHECK: &str = "{test: [CMD, test, -e, /tmp/well], interval: 2500ms, timeout: 5s, retries: 1}";
 
 /// A project that is up.
 pub struct Project {

@@ -43,9 +43,10 @@ async fn main() -> Result<()> {
     let began = now();
     journal.recount().await?;
     let rebuilt = began.elapsed();
-    let (mut took, mut routed) = measure(&configuration, journal.ledger(), &hash)?;
+    let Measured { mut took, mut routed, mut own } = measure(&configuration, journal.ledger(), &hash)?;
     took.sort();
     routed.sort();
+    own.sort();
     let at = |took: &[Duration], share: f64| {
         took.get((took.len() as f64 * share) as usize).or(took.last()).copied().unwrap_or_default().as_nanos() as f64 / 1_000.0
     };
@@ -56,6 +57,7 @@ async fn main() -> Result<()> {
             "acts": acts, "runbooks": RUNBOOKS, "decisions": took.len(), "rebuilt_milliseconds": rebuilt.as_millis() as u64,
             "p50_microseconds": at(&took, 0.50), "routing_p50_microseconds": at(&routed, 0.50),
             "p99_microseconds": at(&took, 0.99), "longest_microseconds": at(&took, 1.0),
+            "own_p50_microseconds": at(&own, 0.50), "own_p99_microseconds": at(&own, 0.99),
             "nothing_p50_microseconds": at(&nothing, 0.50), "nothing_p99_microseconds": at(&nothing, 0.99),
         })
     );
@@ -65,6 +67,11 @@ async fn main() -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a benchmark is an edge of its own, and measures")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The processor time of this thread so far: what others did meanwhile is not in it, as far as the kernel can tell.
+fn own() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// The machine's own part: as many loops as there were decisions, each of the same work in registers alone, chosen to last as long
@@ -83,16 +90,27 @@ fn nothing_as_long_as(microseconds: f64) -> Vec<Duration> {
     took
 }
 
+/// One time for each decision.
+struct Measured {
+    /// From the alert to the decision.
+    took: Vec<Duration>,
+    /// Of that, until it had a runbook.
+    routed: Vec<Duration>,
+    /// Processor time, from the alert to the decision.
+    own: Vec<Duration>,
+}
+
 /// Routes and decides; every tenth that would act is counted as an act, so that the counters move.
-fn measure(configuration: &Configuration, mut ledger: Ledger, hash: &str) -> Result<(Vec<Duration>, Vec<Duration>)> {
+fn measure(configuration: &Configuration, mut ledger: Ledger, hash: &str) -> Result<Measured> {
     let crowded = findings();
     let well = well();
-    let (mut took, mut routes, mut acted) = (Vec::with_capacity(DECISIONS), Vec::with_capacity(DECISIONS), 0_usize);
+    let times = || Vec::with_capacity(DECISIONS);
+    let (mut measured, mut acted) = (Measured { took: times(), routed: times(), own: times() }, 0_usize);
     for number in 0..DECISIONS {
         let alert = alert(number % RUNBOOKS);
-        let began = now();
+        let (worked, began) = (own(), now());
         let routing = route(configuration, &alert.labels);
-        let routed = began.elapsed();
+        let (routed, routing_work) = (began.elapsed(), own().saturating_sub(worked));
         let (book, target) = routing.chosen.context("an alert was not routed")?;
         let mut incident = incident(book, &target, alert, hash, number)?;
         let beside = incident.beside(&configuration.inventory).into_iter().map(|id| (id, well.clone())).collect();
@@ -100,7 +118,7 @@ fn measure(configuration: &Configuration, mut ledger: Ledger, hash: &str) -> Res
         incident.apply(NOW, &Event::Looked { findings: findings.clone() })?;
         let captured = Captured { evidence: Vec::new(), missing: Vec::new() };
         incident.apply(NOW, &Event::EvidenceCaptured { at: incident.at, captured })?;
-        let began = now();
+        let (worked, began) = (own(), now());
         let history = ledger.history(&incident, book, configuration, NOW);
         let ruling = decide(&Case {
             incident: &incident,
@@ -114,8 +132,9 @@ fn measure(configuration: &Configuration, mut ledger: Ledger, hash: &str) -> Res
             held_by: None,
             ask_id: "ask",
         });
-        took.push(routed + began.elapsed());
-        routes.push(routed);
+        measured.took.push(routed + began.elapsed());
+        measured.own.push(routing_work + own().saturating_sub(worked));
+        measured.routed.push(routed);
         if let Decision::Act(permit) = ruling.decision {
             acted += 1;
             if acted.is_multiple_of(10) {
@@ -127,7 +146,7 @@ fn measure(configuration: &Configuration, mut ledger: Ledger, hash: &str) -> Res
         }
     }
     ensure!(acted > DECISIONS / 4, "only {acted} of {DECISIONS} decisions were to act, so the last gates were hardly asked");
-    Ok((took, routes))
+    Ok(measured)
 }
 
 fn target(number: usize) -> TargetId {

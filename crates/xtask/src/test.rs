@@ -142,10 +142,10 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
     Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How many tests run at a time: three more than there are processors. Two of them belong to rows of tests that mostly wait
-/// (`.config/nextest.toml`), and much of what the others do is to wait, too.
+/// How many tests run at a time: two more than there are processors, for the rows of tests that mostly wait
+/// (`.config/nextest.toml`). With three more, tried, real servers were late now and then.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from) + 3
+    std::thread::available_parallelism().map_or(1, usize::from) + 2
 }
 
 /// Where the tests' Engines and databases have their data, unless the caller says where by `TMPDIR`: in memory, where there is room.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use runbook::Span;
 use runbook::action::{Action, IdleState, PostgresAction, TerminateIdle};
 use runbook::condition::Value;
-use runbook::finding::{Finding, Seen};
+use runbook::finding::{Attribute, Finding, Seen};
 use runbook::identity::Identity;
 use runbook::incident::Reply;
 use runbook::order::{Order, Verdict};
@@ -209,7 +209,7 @@ async fn a_session_that_was_used_since_the_look_is_left_alone() {
     // As if the look had found them idle for long; by the server's own account they were used a moment ago.
     let Finding { seen: Seen::Known { subjects, .. }, .. } = &mut found else { panic!("{found:?}") };
     for subject in subjects {
-        subject.attributes.insert("idle_seconds".into(), Value::Number(7200.0));
+        subject.attributes.set(Attribute::IdleSeconds, Value::Number(7200.0));
     }
     let by_the_hour = TerminateIdle { idle_for: Span::secs(3600), ..terminate(20) };
     let reply = database.act(database.order(&found, by_the_hour).unwrap()).await;

@@ -16,7 +16,7 @@ use runbook::action::{Action, IdleState, PostgresAction, TerminateIdle};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::Value;
-use runbook::finding::{Finding, Findings, Seen, Subject};
+use runbook::finding::{Attribute, Attributes, Finding, Findings, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::incident::{Aim, Captured, Event, Incident, IncidentId, Opening, Trigger};
 use runbook::matcher::Matchers;
@@ -226,13 +226,13 @@ fn findings() -> Findings {
     let subject = |pid: i32| Subject {
         identity: Identity::Session { pid, backend_start: 1 },
         words: format!("pid {pid}, idle for 20m, application backend, user app"),
-        attributes: BTreeMap::from([
-            ("state".to_owned(), text("idle")),
-            ("idle_seconds".to_owned(), Value::Number(1_200.0)),
-            ("application".to_owned(), text("backend")),
-            ("user".to_owned(), text("app")),
-            ("backend_type".to_owned(), text("client backend")),
-            ("replication".to_owned(), Value::Flag(false)),
+        attributes: Attributes::from([
+            (Attribute::State, text("idle")),
+            (Attribute::IdleSeconds, Value::Number(1_200.0)),
+            (Attribute::Application, text("backend")),
+            (Attribute::User, text("app")),
+            (Attribute::BackendType, text("client backend")),
+            (Attribute::Replication, Value::Flag(false)),
         ]),
     };
     let finding = Finding {

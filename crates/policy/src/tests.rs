@@ -12,7 +12,7 @@ use runbook::action::{Action, DockerAction, Patience, RehearsalAction, Start};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::{Condition, Value};
-use runbook::finding::{Finding, Findings, Seen, Subject};
+use runbook::finding::{Attribute, Attributes, Finding, Findings, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Proof, Trigger, Waiting};
 use runbook::order::Verdict;
@@ -304,7 +304,7 @@ fn a_service_that_keeps_data_and_that_a_label_chose_is_asked_about() {
         book.remedies[0].steps[0].action = Action::Docker(start);
         let probe = Probe::Docker(DockerProbe::Service);
         book.look.insert("service".to_owned(), Look { probe, target: None });
-        let exited = BTreeMap::from([("state".to_owned(), Value::Text("exited".to_owned()))]);
+        let exited = Attributes::from([(Attribute::State, Value::Text("exited".to_owned()))]);
         let identity = Identity::Container { id: "c".repeat(64), started_at: String::new() };
         let subjects = vec![Subject { identity, words: String::new(), attributes: exited }];
         let seen = Seen::Known { fields: BTreeMap::new(), subjects };

@@ -81,7 +81,7 @@ fn ledger_of(content: &str) -> Seen {
     let subject = |key: &str| Subject {
         identity: Identity::Rehearsal(key.to_owned()),
         words: runbook::text::inert(key, 80),
-        attributes: std::collections::BTreeMap::new(),
+        attributes: Default::default(),
     };
     fields.seen_with(in_force.into_iter().map(subject).collect())
 }

@@ -1,6 +1,8 @@
 //! What was seen, and when. Unknown is a finding: a probe that cannot see says so, and nothing acts or closes on it.
 //! The field tables here feed conditions, `check`, the schema, messages and documentation, so they cannot disagree.
 
+mod attributes;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::condition::{Type, Value};
 use crate::identity::Identity;
 use crate::target::TargetId;
 use crate::time::Stamp;
+
+pub use attributes::{Attribute, Attributes};
 
 /// The outcome of one look.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -43,8 +47,8 @@ pub struct Subject {
     pub identity: Identity,
     /// What it is, in words for people; label-derived text is already inert.
     pub words: String,
-    /// Attributes that selection goes by, for example `state`, `idle_seconds`, `application`, `user`.
-    pub attributes: BTreeMap<String, Value>,
+    /// What selection goes by, for example `state`, `idle_seconds`, `application`, `user`.
+    pub attributes: Attributes,
 }
 
 impl Finding {

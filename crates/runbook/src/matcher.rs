@@ -267,10 +267,31 @@ fn written(matchers: &[Matcher]) -> String {
 }
 
 /// All matchers of a `match:` list. They hold together or not at all; none at all hold for every alert.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Matchers(pub Vec<Matcher>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matchers {
+    all: Vec<Matcher>,
+    /// The marks of the one that holds for the fewest alerts. Beside the list rather than in it, because most lists are passed over by them.
+    wants: Marks,
+}
+
+impl Default for Matchers {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
+}
 
 impl Matchers {
+    /// All of these.
+    pub fn of(all: Vec<Matcher>) -> Self {
+        let wants = all.iter().map(|matcher| matcher.wants).min_by_key(|wants| wants.many()).unwrap_or(Marks::any());
+        Self { all, wants }
+    }
+
+    /// Each of them, in their order.
+    pub fn as_slice(&self) -> &[Matcher] {
+        &self.all
+    }
+
     /// Reads a whole `match:` list.
     ///
     /// # Errors
@@ -284,34 +305,34 @@ impl Matchers {
                 Err(error) => errors.push((index, error)),
             }
         }
-        if errors.is_empty() { Ok(Matchers(all)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Matchers::of(all)) } else { Err(errors) }
     }
 
     /// False where they cannot hold for labels with these marks; true says nothing. Many times as quick as [`Matchers::matches`].
     pub fn may_match(&self, marks: Marks) -> bool {
-        self.0.iter().all(|matcher| matcher.wants.may_hold(marks))
+        self.wants.may_hold(marks)
     }
 
     /// Whether every matcher holds for these labels.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|matcher| matcher.matches(labels))
+        self.all.iter().all(|matcher| matcher.matches(labels))
     }
 
     /// True when the list says nothing at all and so holds for every alert.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }
 
 impl fmt::Display for Matchers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}}}", written(&self.0))
+        write!(f, "{{{}}}", written(&self.all))
     }
 }
 
 impl Serialize for Matchers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Matcher::to_string))
+        serializer.collect_seq(self.all.iter().map(Matcher::to_string))
     }
 }
 

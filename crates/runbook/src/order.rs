@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, DockerAction, PostgresAction};
-use crate::finding::{Finding, Findings, Seen};
+use crate::finding::{Attribute, Finding, Findings, Seen};
 use crate::identity::{Identity, Selection};
 use crate::probe::{DockerProbe, PostgresProbe, Probe, RehearsalProbe};
 use crate::target::{Place, Target, TargetId};
@@ -207,7 +207,7 @@ impl Order {
             Action::Rehearsal(_) => {
                 let key = self.selection.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 let there = finding.subjects().iter().find(|subject| self.selection.contains(&subject.identity));
-                let half = there.is_some_and(|subject| subject.attributes.contains_key("half"));
+                let half = there.is_some_and(|subject| subject.attributes.get(Attribute::Half).is_some());
                 match (self.purpose, there) {
                     (Purpose::Do, Some(_)) if half => Verdict::Partly(format!("{key} is half in the ledger")),
                     (Purpose::Do, Some(_)) => Verdict::Landed(format!("{key} is in the ledger")),

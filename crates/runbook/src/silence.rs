@@ -300,11 +300,11 @@ mod tests {
             let Ok(exact) = effect.exact(&by_alert(&said)) else { return Ok(()) };
             let texts: Vec<String> = exact.matchers().collect();
             let read = Matchers::parse(texts.iter().map(String::as_str)).unwrap();
-            prop_assert!(read.0.len() >= 2 && read.0.iter().any(|matcher| matcher.name() == "alertname"));
-            let back: Labels = read.0.iter().map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned())).collect();
+            prop_assert!(read.as_slice().len() >= 2 && read.as_slice().iter().any(|matcher| matcher.name() == "alertname"));
+            let back: Labels = read.as_slice().iter().map(|matcher| (matcher.name().to_owned(), matcher.value().to_owned())).collect();
             prop_assert_eq!(&back, exact.labels());
             let never_absent = |matcher: &Matcher| matcher.op() == Op::Equal && !matcher.matches_absence();
-            prop_assert!(read.0.iter().all(never_absent));
+            prop_assert!(read.as_slice().iter().all(never_absent));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use policy::Committed;
 use runbook::condition::Value;
-use runbook::finding::{Finding, Seen, Subject};
+use runbook::finding::{Attribute, Attributes, Finding, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::incident::{IncidentId, Reply};
 use runbook::order::{Order, Purpose};
@@ -198,8 +198,8 @@ impl World for Rehearsal {
                 identity: Identity::Rehearsal(key.clone()),
                 words: key.clone(),
                 attributes: match ledger.behaviour.half.contains(&key.as_str()) {
-                    true => BTreeMap::from([("half".to_owned(), Value::Flag(true))]),
-                    false => BTreeMap::new(),
+                    true => Attributes::from([(Attribute::Half, Value::Flag(true))]),
+                    false => Attributes::default(),
                 },
             };
             Seen::Known { fields, subjects: ledger.in_force.iter().map(subject).collect() }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use connect::Side;
 use runbook::condition::Value;
+use runbook::finding::{Attribute, Subject};
 use runbook::identity::{Identity, Selection};
 use runbook::order::{Order, Purpose};
 use runbook::probe::{PostgresProbe, Probe};
@@ -35,16 +36,22 @@ async fn postgres_sessions_are_seen_as_the_server_shows_them() {
     assert_eq!(found.field("superuser_sessions"), Value::Flag(true));
     let subjects = found.subjects();
     assert_eq!(subjects.len(), 4);
-    let names =
-        ["application", "backend_type", "client", "database", "idle_seconds", "replication", "state", "superuser", "user"];
+    let all = [
+        Attribute::Application,
+        Attribute::BackendType,
+        Attribute::Client,
+        Attribute::Database,
+        Attribute::IdleSeconds,
+        Attribute::Replication,
+        Attribute::State,
+        Attribute::Superuser,
+        Attribute::User,
+    ];
     for subject in subjects {
-        assert_eq!(subject.attributes.keys().collect::<Vec<_>>(), names);
+        assert_eq!(subject.attributes.iter().map(|(attribute, _)| attribute).collect::<Vec<_>>(), all);
         assert!(!subject.words.contains(char::is_control));
     }
-    let idle = |subject: &runbook::finding::Subject| match subject.attributes["idle_seconds"] {
-        Value::Number(seconds) => seconds,
-        _ => f64::NAN,
-    };
+    let idle = |subject: &Subject| subject.attributes.number(Attribute::IdleSeconds).unwrap();
     assert!(subjects.is_sorted_by(|a, b| idle(a) >= idle(b)), "oldest first");
 
     let alive = |ids: Vec<Identity>| Probe::Postgres(PostgresProbe::Alive(ids));

@@ -9,7 +9,7 @@ use journal::{Claimed, Filter, Journal};
 use policy::Committed;
 use runbook::book::{Configuration, Recurrence};
 use runbook::condition::Value;
-use runbook::finding::{Finding, Seen, Subject};
+use runbook::finding::{Attributes, Finding, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::incident::{Event, How, IncidentId, Reply, Stage, Waiting};
 use runbook::order::Order;
@@ -71,7 +71,7 @@ impl World for Several {
             let subjects = done.iter().map(|identity| Subject {
                 identity: identity.clone(),
                 words: identity.to_string(),
-                attributes: BTreeMap::new(),
+                attributes: Attributes::default(),
             });
             let broken = Value::Flag(state.broken.contains(&target.id));
             let fields =

@@ -15,8 +15,12 @@ fn service() -> TargetId {
 /// What is seen of a replica that started then.
 fn seen(state: &str, failing: f64, started_at: &str) -> Findings {
     let identity = Identity::Container { id: "c".repeat(64), started_at: started_at.to_owned() };
-    let text = |name: &str, text: &str| (name.to_owned(), Value::Text(text.to_owned()));
-    let attributes = BTreeMap::from([text("name", "shop_web_1"), text("state", state), text("health", "unhealthy")]);
+    let text = |attribute: Attribute, text: &str| (attribute, Value::Text(text.to_owned()));
+    let attributes = Attributes::from([
+        text(Attribute::Name, "shop_web_1"),
+        text(Attribute::State, state),
+        text(Attribute::Health, "unhealthy"),
+    ]);
     let subjects = vec![Subject { identity, words: String::new(), attributes }];
     let fields = BTreeMap::from([("failing".to_owned(), Value::Number(failing))]);
     let finding = Finding { probe: "docker.service".to_owned(), at: NOW, seen: Seen::Known { fields, subjects } };
@@ -121,7 +125,7 @@ fn what_is_down_after_an_act_whose_end_nobody_saw_may_be_our_own_late_stop() {
     let finding = found.looks.get_mut("web").unwrap();
     if let Seen::Known { subjects, .. } = &mut finding.seen {
         let stopped = "stays exited although its restart policy would start it: somebody stopped it";
-        subjects[0].attributes.insert("at_rest".to_owned(), Value::Text(stopped.to_owned()));
+        subjects[0].attributes.set(Attribute::AtRest, Value::Text(stopped.to_owned()));
     }
     scene.findings = found;
     for (doubtful, said) in [(None, false), (Some(IncidentId(9)), true)] {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runbook::action::DockerAction;
 use runbook::action::{Patience, Restart};
-use runbook::finding::Subject;
+use runbook::finding::{Attribute, Attributes, Subject};
 use runbook::identity::Identity;
 use runbook::identity::Selection;
 use runbook::order::{Order, Purpose};
@@ -173,9 +173,9 @@ impl Restarting {
         let subjects = replicas.iter().map(|(id, healthy)| Subject {
             identity: identity(id),
             words: String::new(),
-            attributes: BTreeMap::from([
-                ("state".to_owned(), Value::Text("running".to_owned())),
-                ("health".to_owned(), Value::Text(if *healthy { "healthy" } else { "unhealthy" }.to_owned())),
+            attributes: Attributes::from([
+                (Attribute::State, Value::Text("running".to_owned())),
+                (Attribute::Health, Value::Text(if *healthy { "healthy" } else { "unhealthy" }.to_owned())),
             ]),
         });
         let seen = Seen::Known { fields: BTreeMap::new(), subjects: subjects.collect() };

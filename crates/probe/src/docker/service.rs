@@ -1,15 +1,14 @@
 //! `docker.service`: the replicas of a Compose service. Its subjects are what every order about containers is chosen from and
-//! proved by; `runbook::order` reads exactly the attributes written here. A container that a recreate keeps in reserve is a
+//! proved by; `runbook::order` reads the attributes written here. A container that a recreate keeps in reserve is a
 //! subject and counts nowhere, unless it runs: then somebody started it, and it serves.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::DateTime;
 use connect::Looking;
 use connect::container::Container;
 use runbook::condition::Value;
-use runbook::finding::{Seen, Subject};
+use runbook::finding::{Attribute, Attributes, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::target::{Inventory, Target};
 use runbook::text::inert;
@@ -35,7 +34,7 @@ pub(crate) async fn look(
     let strange: Vec<String> = taken.iter().filter(|number| !named.contains(number)).map(u32::to_string).collect();
     if let (false, Seen::Known { subjects, .. }) = (strange.is_empty(), &mut seen) {
         for subject in subjects {
-            subject.attributes.insert("taken".to_owned(), Value::Text(strange.join(" ")));
+            subject.attributes.set(Attribute::Taken, Value::Text(strange.join(" ")));
         }
     }
     Ok(seen)
@@ -96,41 +95,40 @@ pub(super) fn subject(container: &Container, now: Stamp) -> Subject {
     } else if let Some(why) = &container.at_rest {
         words.push_str(&format!(", {why}"));
     }
-    let mut attributes = BTreeMap::new();
-    let mut put = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
-    for (name, flag) in [
-        ("oom_killed", container.down_for_memory()),
-        ("stopped_by_person", container.stopped_by_person),
-        ("clone", container.clone),
-        ("kept", container.kept),
+    let mut attributes = Attributes::default();
+    for (attribute, flag) in [
+        (Attribute::OomKilled, container.down_for_memory()),
+        (Attribute::StoppedByPerson, container.stopped_by_person),
+        (Attribute::Clone, container.clone),
+        (Attribute::Kept, container.kept),
     ] {
-        put(name, Value::Flag(flag));
+        attributes.set(attribute, Value::Flag(flag));
     }
-    for (name, text) in [
-        ("name", Some(&container.name)),
-        ("state", Some(&container.state)),
-        ("health", Some(&container.health)),
-        ("policy", Some(&container.policy)),
-        ("compose", Some(&container.compose)),
-        ("incident", container.incident.as_ref()),
-        ("replaces", container.replaces.as_ref()),
-        ("clone_of", container.clone_of.as_ref()),
-        ("refused", container.refused.as_ref()),
-        ("no_clone", container.no_clone.as_ref()),
-        ("at_rest", container.at_rest.as_ref()),
+    for (attribute, text) in [
+        (Attribute::Name, Some(&container.name)),
+        (Attribute::State, Some(&container.state)),
+        (Attribute::Health, Some(&container.health)),
+        (Attribute::Policy, Some(&container.policy)),
+        (Attribute::Compose, Some(&container.compose)),
+        (Attribute::Incident, container.incident.as_ref()),
+        (Attribute::Replaces, container.replaces.as_ref()),
+        (Attribute::CloneOf, container.clone_of.as_ref()),
+        (Attribute::Refused, container.refused.as_ref()),
+        (Attribute::NoClone, container.no_clone.as_ref()),
+        (Attribute::AtRest, container.at_rest.as_ref()),
     ] {
         if let Some(text) = text {
-            put(name, Value::Text(text.clone()));
+            attributes.set(attribute, Value::Text(text.clone()));
         }
     }
-    for (name, number) in [
-        ("number", container.number.map(f64::from)),
-        ("restarts", Some(container.restarts as f64)),
-        ("exit_code", Some(container.exit_code as f64)),
-        ("running_seconds", running_seconds(container, now).filter(|_| container.runs())),
+    for (attribute, number) in [
+        (Attribute::Number, container.number.map(f64::from)),
+        (Attribute::Restarts, Some(container.restarts as f64)),
+        (Attribute::ExitCode, Some(container.exit_code as f64)),
+        (Attribute::RunningSeconds, running_seconds(container, now).filter(|_| container.runs())),
     ] {
         if let Some(number) = number {
-            put(name, Value::number(number));
+            attributes.set(attribute, Value::number(number));
         }
     }
     let identity = Identity::Container { id: container.id.clone(), started_at: container.started_at.clone() };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use connect::Looking;
 use connect::env_file::{EnvFile, Says};
 use runbook::condition::Value;
-use runbook::finding::{Seen, Subject};
+use runbook::finding::{Attribute, Seen, Subject};
 use runbook::target::{Inventory, Place, Target};
 use runbook::text::inert;
 use runbook::time::Stamp;
@@ -59,6 +59,6 @@ fn subject(replica: &Replica, asked: &BTreeMap<String, String>, now: Stamp) -> S
     // Of a name that is there twice the last counts.
     let has = |key: &str| lines.iter().filter_map(|line| line.split_once('=')).rfind(|(name, _)| *name == key);
     let changed = asked.iter().all(|(key, value)| has(key).is_some_and(|(_, has)| has == value));
-    subject.attributes.insert("changed".to_owned(), Value::Flag(changed));
+    subject.attributes.set(Attribute::Changed, Value::Flag(changed));
     subject
 }

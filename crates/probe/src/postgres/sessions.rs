@@ -4,13 +4,12 @@
 //! Idle goes by `state_change`: `query_start` is when the last statement began. Only client backends count; walsenders, and so
 //! replication and base backups, have slots of their own. runbookd's own sessions count towards `total`, never as idle or active.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use connect::Looking;
 use runbook::condition::Value;
-use runbook::finding::{Seen, Subject};
+use runbook::finding::{Attribute, Attributes, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::order::BACKUPS;
 use runbook::probe::Sessions;
@@ -116,16 +115,16 @@ fn subjects(row: &PgRow) -> Result<Vec<Subject>, sqlx::Error> {
             named(&database),
         );
         // Names stay as they are here: exclusions compare them.
-        let attributes = BTreeMap::from([
-            ("state".to_owned(), Value::Text(state)),
-            ("idle_seconds".to_owned(), Value::number(idle.as_secs_f64())),
-            ("application".to_owned(), Value::Text(application)),
-            ("user".to_owned(), Value::Text(user)),
-            ("client".to_owned(), Value::Text(client)),
-            ("database".to_owned(), Value::Text(database)),
-            ("backend_type".to_owned(), Value::Text("client backend".to_owned())),
-            ("replication".to_owned(), Value::Flag(*replications.get(i)?)),
-            ("superuser".to_owned(), Value::Flag(*superusers.get(i)?)),
+        let attributes = Attributes::from([
+            (Attribute::State, Value::Text(state)),
+            (Attribute::IdleSeconds, Value::number(idle.as_secs_f64())),
+            (Attribute::Application, Value::Text(application)),
+            (Attribute::User, Value::Text(user)),
+            (Attribute::Client, Value::Text(client)),
+            (Attribute::Database, Value::Text(database)),
+            (Attribute::BackendType, Value::Text("client backend".to_owned())),
+            (Attribute::Replication, Value::Flag(*replications.get(i)?)),
+            (Attribute::Superuser, Value::Flag(*superusers.get(i)?)),
         ]);
         Some(Subject { identity: Identity::Session { pid, backend_start: start.timestamp_micros() }, words, attributes })
     };

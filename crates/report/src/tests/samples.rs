@@ -7,7 +7,7 @@ use runbook::action::{Action, IdleState, PostgresAction, RehearsalAction, Termin
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Guard, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
 use runbook::condition::{Condition, Value};
-use runbook::finding::{Finding, Findings, Seen, Subject};
+use runbook::finding::{Attributes, Finding, Findings, Seen, Subject};
 use runbook::identity::{Identity, Selection};
 use runbook::incident::*;
 use runbook::order::{Order, Purpose, Verdict};
@@ -118,7 +118,7 @@ pub(super) fn opened(words: &str) -> Sample {
 fn session(pid: i32, words: &str) -> Subject {
     let identity = Identity::Session { pid, backend_start: (NIGHT - 7_200_000) * 1000 + i64::from(pid) };
     let words = format!("pid {pid} of backend{words}, idle for {}m", pid % 60 + 10);
-    Subject { identity, words, attributes: BTreeMap::new() }
+    Subject { identity, words, attributes: Attributes::default() }
 }
 
 /// What `postgres.sessions` sees.

@@ -30,6 +30,11 @@ impl Marks {
         Self::ALWAYS
     }
 
+    /// How many they are; on every alert is more than any of them.
+    pub(super) fn many(self) -> u32 {
+        if self == Self::ALWAYS { u32::MAX } else { self.0.count_ones() }
+    }
+
     /// False where a matcher with these marks cannot hold for an alert with those.
     pub(super) fn may_hold(self, alert: Marks) -> bool {
         self.0 & alert.0 != 0

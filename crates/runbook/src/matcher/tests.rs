@@ -132,11 +132,11 @@ fn a_missing_label_is_the_empty_string_and_patterns_are_anchored() {
         ("env=~\"(?i)PROD\"", true),
     ];
     for (entry, wanted) in table {
-        assert_eq!(Matchers(Matcher::parse(entry).unwrap()).matches(&prod), wanted, "{entry}");
+        assert_eq!(Matchers::of(Matcher::parse(entry).unwrap()).matches(&prod), wanted, "{entry}");
     }
     assert!(Matcher::parse("zone!=eu").unwrap()[0].matches_absence());
     let newline = labels(&[("env", "a\nb")]);
-    assert!(!Matchers(Matcher::parse("env=~\"a.b\"").unwrap()).matches(&newline));
+    assert!(!Matchers::of(Matcher::parse("env=~\"a.b\"").unwrap()).matches(&newline));
 }
 
 #[test]
@@ -180,7 +180,7 @@ proptest! {
         value in "[ab|.]{0,5}",
         labels in prop::collection::btree_map("[abc]", "[ab]{0,3}", 0..4),
     ) {
-        let matchers = Matchers(Matcher::parse(&format!("{name}{op}\"{value}\"")).unwrap());
+        let matchers = Matchers::of(Matcher::parse(&format!("{name}{op}\"{value}\"")).unwrap());
         prop_assert!(!matchers.matches(&labels) || matchers.may_match(Marks::of(&labels)));
     }
 
@@ -199,7 +199,7 @@ fn marks_refuse_nearly_everything_that_does_not_match() {
     let labels = [("alertname", "Full7"), ("severity", "page"), ("instance", "db-7:5432")];
     let marks = Marks::of(&labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let may =
-        |number| Matchers(Matcher::parse(&format!("alertname=~\"Full{number}|Crowded{number}\"")).unwrap()).may_match(marks);
+        |number| Matchers::of(Matcher::parse(&format!("alertname=~\"Full{number}|Crowded{number}\"")).unwrap()).may_match(marks);
     assert!(may(7));
     assert!((0..200).filter(|number| may(*number)).count() < 40);
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::action::{DockerAction, Patience, Restart, Scale};
 use crate::condition::Value;
-use crate::finding::{Finding, Subject};
+use crate::finding::{Attribute, Finding, Subject};
 use crate::identity::{Identity, Selection};
 use crate::order::{Ground, Left, NoSelection, Order, Purpose, Verdict};
 use crate::target::{Place, Scope};
 
-/// What is read of a subject of `docker.service`; the probe writes exactly these attributes.
+/// What is read of a subject of `docker.service`.
 pub(super) struct Replica<'a> {
     subject: &'a Subject,
     id: &'a str,
@@ -27,55 +27,51 @@ impl<'a> Replica<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> &'a str {
-        match self.subject.attributes.get(name) {
-            Some(Value::Text(text)) => text,
-            _ => "",
-        }
+    fn text(&self, attribute: Attribute) -> &'a str {
+        self.subject.attributes.text(attribute)
     }
 
-    fn number(&self, name: &str) -> Option<f64> {
-        match self.subject.attributes.get(name) {
-            Some(Value::Number(number)) if number.is_finite() => Some(*number),
-            _ => None,
-        }
+    fn number(&self, attribute: Attribute) -> Option<f64> {
+        self.subject.attributes.number(attribute)
     }
 
-    fn flag(&self, name: &str) -> bool {
-        matches!(self.subject.attributes.get(name), Some(Value::Flag(true)))
+    fn flag(&self, attribute: Attribute) -> bool {
+        self.subject.attributes.flag(attribute)
     }
 
     fn name(&self) -> &'a str {
-        self.text("name")
+        self.text(Attribute::Name)
     }
 
     fn runs(&self) -> bool {
-        self.text("state") == "running"
+        self.text(Attribute::State) == "running"
     }
 
     /// Up, and no health check says otherwise: what counts against `min_healthy`.
     fn healthy(&self) -> bool {
-        self.runs() && matches!(self.text("health"), "" | "none" | "healthy")
+        self.runs() && matches!(self.text(Attribute::Health), "" | "none" | "healthy")
     }
 
     /// Well after a start: its health check passes, or it has run for long enough where there is none.
     fn well(&self, patience: Patience) -> bool {
-        match self.text("health") {
+        match self.text(Attribute::Health) {
             _ if !self.runs() => false,
             "healthy" => true,
-            "" | "none" => self.number("running_seconds").is_some_and(|ran| ran >= patience.steady_for.duration().as_secs_f64()),
+            "" | "none" => {
+                self.number(Attribute::RunningSeconds).is_some_and(|ran| ran >= patience.steady_for.duration().as_secs_f64())
+            }
             _ => false,
         }
     }
 
     fn exited(&self) -> bool {
-        matches!(self.text("state"), "exited" | "dead" | "created")
+        matches!(self.text(Attribute::State), "exited" | "dead" | "created")
     }
 
     /// Why it may be down on purpose. Looks of earlier versions have only the flag.
     fn at_rest(&self) -> Option<&'a str> {
-        match self.text("at_rest") {
-            "" if self.flag("stopped_by_person") => {
+        match self.text(Attribute::AtRest) {
+            "" if self.flag(Attribute::StoppedByPerson) => {
                 Some("stays exited although its restart policy would start it: somebody stopped it")
             }
             "" => None,
@@ -85,13 +81,13 @@ impl<'a> Replica<'a> {
 
     /// A person would call it broken: its check fails, or it is down and nothing says that it is meant to be.
     fn failing(&self) -> bool {
-        (self.runs() && self.text("health") == "unhealthy") || (self.exited() && self.at_rest().is_none())
+        (self.runs() && self.text(Attribute::Health) == "unhealthy") || (self.exited() && self.at_rest().is_none())
     }
 }
 
 /// All that belongs to the service, without what a recreate keeps in reserve. A kept one that runs serves, whoever started it.
 fn replicas(finding: &Finding) -> Vec<Replica<'_>> {
-    finding.subjects().iter().filter_map(Replica::of).filter(|replica| !replica.flag("kept") || replica.runs()).collect()
+    finding.subjects().iter().filter_map(Replica::of).filter(|replica| !replica.flag(Attribute::Kept) || replica.runs()).collect()
 }
 
 fn nothing(why: impl Into<String>) -> NoSelection {
@@ -118,23 +114,30 @@ pub(super) fn select(action: &DockerAction, finding: &Finding, ground: &Ground<'
             one_to_restart(restart, &all, ground, wanted)
         }
         DockerAction::Scale(scale) => clones(scale, scope, &all, ground),
-        DockerAction::Recreate(_) => match all.iter().filter(|replica| !replica.flag("clone")).collect::<Vec<_>>().as_slice() {
-            [one] if !one.text("refused").is_empty() => Err(nothing(format!("{}: {}", one.name(), one.text("refused")))),
-            [one] if one.flag("kept") => {
-                Err(nothing(format!("{} is what an earlier recreate kept, and has to get its own name back first", one.name())))
+        DockerAction::Recreate(_) => {
+            match all.iter().filter(|replica| !replica.flag(Attribute::Clone)).collect::<Vec<_>>().as_slice() {
+                [one] if !one.text(Attribute::Refused).is_empty() => {
+                    Err(nothing(format!("{}: {}", one.name(), one.text(Attribute::Refused))))
+                }
+                [one] if one.flag(Attribute::Kept) => Err(nothing(format!(
+                    "{} is what an earlier recreate kept, and has to get its own name back first",
+                    one.name()
+                ))),
+                // To take it back is to start the old one, and what did not run before must not run after.
+                [one] if !one.runs() => {
+                    Err(nothing(format!("{} is {}, and only a running one is replaced", one.name(), one.text(Attribute::State))))
+                }
+                [one] => chosen(one),
+                [] => Err(nothing("the service has no container")),
+                several => {
+                    Err(nothing(format!("the service has {} containers, and only a single one is recreated", several.len())))
+                }
             }
-            // To take it back is to start the old one, and what did not run before must not run after.
-            [one] if !one.runs() => {
-                Err(nothing(format!("{} is {}, and only a running one is replaced", one.name(), one.text("state"))))
-            }
-            [one] => chosen(one),
-            [] => Err(nothing("the service has no container")),
-            several => Err(nothing(format!("the service has {} containers, and only a single one is recreated", several.len()))),
-        },
+        }
         DockerAction::Start(_) => {
             let mut exited: Vec<_> = all
                 .iter()
-                .filter(|replica| replica.exited() && !replica.flag("clone") && !ordered(ground.done, replica.id))
+                .filter(|replica| replica.exited() && !replica.flag(Attribute::Clone) && !ordered(ground.done, replica.id))
                 .collect();
             exited.sort_by(|a, b| by_need(a, b));
             exited.first().map_or_else(|| Err(nothing("no container of the service has exited")), |replica| chosen(replica))
@@ -143,7 +146,8 @@ pub(super) fn select(action: &DockerAction, finding: &Finding, ground: &Ground<'
             if !scope.commands.contains_key(&exec.run) {
                 return Err(nothing(format!("{} allows no command `{}`", ground.target.id, exec.run)));
             }
-            let mut able: Vec<_> = all.iter().filter(|replica| replica.runs() && replica.text("refused").is_empty()).collect();
+            let mut able: Vec<_> =
+                all.iter().filter(|replica| replica.runs() && replica.text(Attribute::Refused).is_empty()).collect();
             able.sort_by(|a, b| a.name().cmp(b.name()));
             able.first().map_or_else(|| Err(nothing("no replica runs that may be touched")), |replica| chosen(replica))
         }
@@ -167,15 +171,18 @@ fn one_to_restart(
     if let Some(lost) = all.iter().find(|replica| ordered(ground.done, replica.id) && !replica.well(restart.patience)) {
         return Err(nothing(format!("{} did not come back, so no further one is restarted", lost.name())));
     }
-    let mut candidates: Vec<_> =
-        all.iter().filter(|replica| !replica.flag("clone") && !ordered(ground.done, replica.id) && wanted(replica)).collect();
+    let mut candidates: Vec<_> = all
+        .iter()
+        .filter(|replica| !replica.flag(Attribute::Clone) && !ordered(ground.done, replica.id) && wanted(replica))
+        .collect();
     // One that an earlier try stopped and did not start again is a restart by half: it is finished before another is begun.
     let by_half = |replica: &Replica<'_>| replica.exited() && ordered(ground.tried, replica.id);
     candidates.sort_by(|a, b| by_half(b).cmp(&by_half(a)).then_with(|| by_need(a, b)));
-    let able: Vec<_> = candidates.iter().filter(|replica| replica.text("refused").is_empty()).collect();
+    let able: Vec<_> = candidates.iter().filter(|replica| replica.text(Attribute::Refused).is_empty()).collect();
     let healthy = all.iter().filter(|replica| replica.healthy()).count();
     // One that the Engine is restarting, or that somebody paused, is neither running nor exited, and is why there is no candidate.
-    let in_between = all.iter().find(|replica| !replica.runs() && !replica.exited() && !replica.text("refused").is_empty());
+    let in_between =
+        all.iter().find(|replica| !replica.runs() && !replica.exited() && !replica.text(Attribute::Refused).is_empty());
     match (able.first(), candidates.first().or(in_between.as_ref())) {
         (Some(next), _) if next.healthy() && healthy <= restart.min_healthy as usize => Err(nothing(format!(
             "{healthy} replicas are healthy, and restarting {} would leave fewer than {}",
@@ -183,7 +190,7 @@ fn one_to_restart(
             restart.min_healthy
         ))),
         (Some(next), _) => chosen(next),
-        (None, Some(refused)) => Err(nothing(format!("{}: {}", refused.name(), refused.text("refused")))),
+        (None, Some(refused)) => Err(nothing(format!("{}: {}", refused.name(), refused.text(Attribute::Refused)))),
         (None, None) if ground.done.is_empty() => Err(nothing("no replica is failing")),
         (None, None) => Err(nothing("every replica that was to be restarted has been")),
     }
@@ -203,22 +210,24 @@ fn clones(scale: &Scale, scope: &Scope, all: &[Replica<'_>], ground: &Ground<'_>
     if missing == 0 {
         return Err(nothing(format!("{there} replicas are there, and there may be {ceiling}")));
     }
-    let mut sources: Vec<_> =
-        all.iter().filter(|replica| replica.healthy() && !replica.flag("clone") && !replica.flag("kept")).collect();
+    let mut sources: Vec<_> = all
+        .iter()
+        .filter(|replica| replica.healthy() && !replica.flag(Attribute::Clone) && !replica.flag(Attribute::Kept))
+        .collect();
     sources.sort_by(|a, b| a.name().cmp(b.name()));
-    let Some(source) = sources.iter().find(|replica| replica.text("no_clone").is_empty()) else {
+    let Some(source) = sources.iter().find(|replica| replica.text(Attribute::NoClone).is_empty()) else {
         return Err(match sources.first() {
-            Some(refused) => nothing(format!("{} cannot be cloned: {}", refused.name(), refused.text("no_clone"))),
+            Some(refused) => nothing(format!("{} cannot be cloned: {}", refused.name(), refused.text(Attribute::NoClone))),
             None => nothing("no healthy replica is there that could be cloned"),
         });
     };
     let Place::Service { project, service, .. } = &ground.target.place else { return Err(nothing("it is no service")) };
     // Compose 1 joins names by `_`, Compose 2 by `-`.
-    let joint = if source.text("compose").starts_with("1.") { '_' } else { '-' };
+    let joint = if source.text(Attribute::Compose).starts_with("1.") { '_' } else { '-' };
     let own: std::collections::BTreeSet<u32> =
-        all.iter().filter_map(|replica| replica.number("number")).map(|n| n as u32).collect();
+        all.iter().filter_map(|replica| replica.number(Attribute::Number)).map(|n| n as u32).collect();
     // A name belongs to the whole Engine, so numbers are passed over that others' containers have in theirs.
-    let strange: Vec<u32> = source.text("taken").split(' ').filter_map(|number| number.parse().ok()).collect();
+    let strange: Vec<u32> = source.text(Attribute::Taken).split(' ').filter_map(|number| number.parse().ok()).collect();
     // A label can say any number; after the highest there is come the lowest.
     let first = own.last().and_then(|highest| highest.checked_add(1)).unwrap_or(1);
     let free = (first..=u32::MAX).chain(1..first).filter(|number| !own.contains(number) && !strange.contains(number));
@@ -270,19 +279,19 @@ pub(super) fn lands_within(action: &DockerAction) -> Duration {
 
 /// Whether something that the order started is up, or is being brought up by the Engine, and may still become well.
 pub(super) fn may_become_well(action: &DockerAction, order: &Order, finding: &Finding) -> bool {
-    let coming = |replica: &&Replica<'_>| replica.runs() || replica.text("state") == "restarting";
+    let coming = |replica: &&Replica<'_>| replica.runs() || replica.text(Attribute::State) == "restarting";
     let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
     let named = only(order);
     match (action, order.purpose) {
         (DockerAction::Scale(_), Purpose::Do) => {
-            let ours = |replica: &&Replica<'_>| replica.flag("clone") && clone_names(order).contains(&replica.name());
+            let ours = |replica: &&Replica<'_>| replica.flag(Attribute::Clone) && clone_names(order).contains(&replica.name());
             all.iter().filter(ours).any(|replica| coming(&replica))
         }
         (DockerAction::Recreate(_), Purpose::Do) => {
-            named.is_some_and(|(id, _)| all.iter().any(|replica| replica.text("replaces") == id && coming(&replica)))
+            named.is_some_and(|(id, _)| all.iter().any(|replica| replica.text(Attribute::Replaces) == id && coming(&replica)))
         }
         (DockerAction::Recreate(_), Purpose::Undo) => {
-            let back = |replica: &&Replica<'_>, id: &str| replica.id == id && !replica.flag("kept") && coming(replica);
+            let back = |replica: &&Replica<'_>, id: &str| replica.id == id && !replica.flag(Attribute::Kept) && coming(replica);
             named.is_some_and(|(id, _)| all.iter().any(|replica| back(&replica, id)))
         }
         (DockerAction::Restart(_) | DockerAction::RollingRestart(_) | DockerAction::Start(_), _) => {
@@ -297,8 +306,8 @@ pub(super) fn may_become_well(action: &DockerAction, order: &Order, finding: &Fi
 pub(super) fn is_back(order: &Order, finding: &Finding) -> bool {
     let Some((id, _)) = only(order) else { return false };
     let all: Vec<_> = finding.subjects().iter().filter_map(Replica::of).collect();
-    all.iter().any(|replica| replica.id == id && replica.runs() && !replica.flag("kept"))
-        && !all.iter().any(|replica| replica.text("replaces") == id)
+    all.iter().any(|replica| replica.id == id && replica.runs() && !replica.flag(Attribute::Kept))
+        && !all.iter().any(|replica| replica.text(Attribute::Replaces) == id)
 }
 
 pub(super) fn verdict(action: &DockerAction, order: &Order, finding: &Finding) -> Verdict {
@@ -340,7 +349,7 @@ fn started_anew(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdi
 }
 
 fn condition_of(replica: &Replica<'_>) -> String {
-    match (replica.text("state"), replica.text("health")) {
+    match (replica.text(Attribute::State), replica.text(Attribute::Health)) {
         ("running", "" | "none") => "not steady yet".to_owned(),
         ("running", health) => health.to_owned(),
         (state, _) => state.to_owned(),
@@ -361,12 +370,14 @@ fn clone_names(order: &Order) -> Vec<&str> {
 /// Clones of the order that somebody has given another name, by that name.
 fn renamed<'a>(all: &[Replica<'a>], order: &Order) -> Vec<&'a str> {
     let ours = |replica: &&Replica<'_>| {
-        let number = replica.number("number");
+        let number = replica.number(Attribute::Number);
         let same = |identity: &Identity| match identity {
-            Identity::Clone { of, number: wanted, .. } => number == Some(f64::from(*wanted)) && replica.text("clone_of") == of,
+            Identity::Clone { of, number: wanted, .. } => {
+                number == Some(f64::from(*wanted)) && replica.text(Attribute::CloneOf) == of
+            }
             _ => false,
         };
-        replica.flag("clone") && !clone_names(order).contains(&replica.name()) && order.selection.iter().any(same)
+        replica.flag(Attribute::Clone) && !clone_names(order).contains(&replica.name()) && order.selection.iter().any(same)
     };
     all.iter().filter(ours).map(Replica::name).collect()
 }
@@ -374,7 +385,7 @@ fn renamed<'a>(all: &[Replica<'a>], order: &Order) -> Vec<&'a str> {
 fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
     let names = clone_names(order);
     // A container of that name that is no clone of ours is somebody else's, and neither made nor taken away by this order.
-    let there: Vec<_> = all.iter().filter(|replica| replica.flag("clone") && names.contains(&replica.name())).collect();
+    let there: Vec<_> = all.iter().filter(|replica| replica.flag(Attribute::Clone) && names.contains(&replica.name())).collect();
     let (asked, found) = (names.len(), there.len());
     match order.purpose {
         Purpose::Do => {
@@ -402,12 +413,12 @@ fn cloned(all: &[Replica<'_>], order: &Order, patience: Patience) -> Verdict {
 fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience, finding: &Finding) -> Verdict {
     let Some((id, started_at)) = only(order) else { return Verdict::Unknowable("the order names no container".to_owned()) };
     let old = all.iter().find(|replica| replica.id == id);
-    let new = all.iter().find(|replica| replica.text("replaces") == id);
+    let new = all.iter().find(|replica| replica.text(Attribute::Replaces) == id);
     match order.purpose {
         Purpose::Do => match (old, new) {
             (_, Some(new)) if new.well(patience) => Verdict::Landed(format!("the new {} is well", new.name())),
             // The act itself puts the old one back when the Engine refuses a call in the middle.
-            (Some(old), None) if !old.flag("kept") && old.runs() => {
+            (Some(old), None) if !old.flag(Attribute::Kept) && old.runs() => {
                 let word = if old.started_at == started_at { "still" } else { "again" };
                 Verdict::NotLanded(format!("{} is {word} the old one", old.name()))
             }
@@ -418,11 +429,11 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience, finding: &Fi
             (None, None) => Verdict::Partly("neither the old nor a new container is there".to_owned()),
         },
         Purpose::Undo => match (old, new) {
-            (Some(old), None) if !old.flag("kept") && old.well(patience) => {
+            (Some(old), None) if !old.flag(Attribute::Kept) && old.well(patience) => {
                 Verdict::Landed(format!("the old {} is back and well", old.name()))
             }
             // It may have been ill before, too: that is for the next remedy, not for the undo of this one.
-            (Some(old), None) if !old.flag("kept") && old.runs() && old.text("health") == "unhealthy" => {
+            (Some(old), None) if !old.flag(Attribute::Kept) && old.runs() && old.text(Attribute::Health) == "unhealthy" => {
                 Verdict::Landed(format!("the old {} is back, and unhealthy", old.name()))
             }
             (Some(old), _) => Verdict::NotLanded(format!("the old {} is {}", old.name(), condition_of(old))),
@@ -437,8 +448,8 @@ fn replaced(all: &[Replica<'_>], order: &Order, patience: Patience, finding: &Fi
 fn given_up(all: &[Replica<'_>], old: Option<&Replica<'_>>, finding: &Finding) -> Verdict {
     if let Some(old) = old {
         let name = old.name();
-        let serves = all.iter().any(|replica| replica.text("replaces") == old.id);
-        return Verdict::NotLanded(match old.runs() && !old.flag("kept") && !serves {
+        let serves = all.iter().any(|replica| replica.text(Attribute::Replaces) == old.id);
+        return Verdict::NotLanded(match old.runs() && !old.flag(Attribute::Kept) && !serves {
             true => format!("the old container runs again as {name}, so the new settings are not in force"),
             false => format!("the old container is still there as {name}"),
         });
@@ -448,7 +459,7 @@ fn given_up(all: &[Replica<'_>], old: Option<&Replica<'_>>, finding: &Finding) -
         Value::Unknown(why) => return Verdict::Partly(format!("whether the file has the new settings cannot be seen: {why}")),
         _ => return Verdict::NotLanded("the old container is gone, and the file does not have the new settings".to_owned()),
     }
-    match all.iter().find(|replica| replica.flag("changed") && !replica.flag("clone") && replica.runs()) {
+    match all.iter().find(|replica| replica.flag(Attribute::Changed) && !replica.flag(Attribute::Clone) && replica.runs()) {
         Some(new) => {
             Verdict::Landed(format!("the file has the new settings and so has {}; the old container is gone", new.name()))
         }

@@ -3,7 +3,7 @@
 
 use crate::action::{IdleState, TerminateIdle};
 use crate::condition::Value;
-use crate::finding::{Finding, Subject};
+use crate::finding::{Attribute, Finding, Subject};
 use crate::identity::{Identity, Selection};
 use crate::order::NoSelection;
 
@@ -30,14 +30,14 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn of(subject: &'a Subject) -> Self {
         let mut session = Self::default();
-        for (name, value) in &subject.attributes {
-            match (name.as_str(), value) {
-                ("state", Value::Text(text)) => session.state = text,
-                ("application", Value::Text(text)) => session.application = text,
-                ("user", Value::Text(text)) => session.user = text,
-                ("backend_type", Value::Text(text)) => session.backend_type = text,
-                ("idle_seconds", Value::Number(seconds)) if seconds.is_finite() => session.idle_seconds = Some(*seconds),
-                ("replication", Value::Flag(replicates)) => session.replication = Some(*replicates),
+        for (attribute, value) in subject.attributes.iter() {
+            match (attribute, value) {
+                (Attribute::State, Value::Text(text)) => session.state = text,
+                (Attribute::Application, Value::Text(text)) => session.application = text,
+                (Attribute::User, Value::Text(text)) => session.user = text,
+                (Attribute::BackendType, Value::Text(text)) => session.backend_type = text,
+                (Attribute::IdleSeconds, Value::Number(seconds)) if seconds.is_finite() => session.idle_seconds = Some(*seconds),
+                (Attribute::Replication, Value::Flag(replicates)) => session.replication = Some(*replicates),
                 _ => {}
             }
         }

@@ -40,7 +40,7 @@ pub fn complain(all: &[(&Document, Found)]) {
         for (_, _, other, others) in earlier {
             let message = if written(matchers) == written(others) {
                 format!("this matches the same alerts as `{}`", other.name)
-            } else if let Room::For(labels) = room(matchers.0.iter().chain(&others.0)) {
+            } else if let Room::For(labels) = room(matchers.as_slice().iter().chain(others.as_slice())) {
                 format!("{} matches this and `{}`", alert(&labels), other.name)
             } else {
                 continue;
@@ -54,7 +54,7 @@ pub fn complain(all: &[(&Document, Found)]) {
 }
 
 fn written(matchers: &Matchers) -> BTreeSet<String> {
-    matchers.0.iter().map(ToString::to_string).collect()
+    matchers.as_slice().iter().map(ToString::to_string).collect()
 }
 
 /// An example of an alert, by its name and the labels that matter.

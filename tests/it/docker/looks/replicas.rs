@@ -1,19 +1,17 @@
 //! `docker.service` and the rights on it: every field, every attribute that an order is chosen by, and whose container is whose.
 
-use std::collections::BTreeMap;
-
 use runbook::action::{Action, DockerAction, Patience, Start};
 use runbook::condition::Value;
-use runbook::finding::{Finding, Subject};
+use runbook::finding::{Attribute, Attributes, Finding, Subject};
 use runbook::identity::Identity;
 use runbook::probe::DockerProbe;
 
 use super::{Stage, WAITS, WITHIN};
 use crate::looks::{assert_all_seen, assert_fields};
 
-fn by_name<'a>(stage: &Stage, finding: &'a Finding, name: &str) -> &'a BTreeMap<String, Value> {
-    let name = Value::Text(format!("{}_{name}", stage.project));
-    &finding.subjects().iter().find(|subject| subject.attributes["name"] == name).unwrap().attributes
+fn by_name<'a>(stage: &Stage, finding: &'a Finding, name: &str) -> &'a Attributes {
+    let name = format!("{}_{name}", stage.project);
+    &finding.subjects().iter().find(|subject| subject.attributes.text(Attribute::Name) == name).unwrap().attributes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,25 +66,55 @@ async fn every_field_of_a_service_and_every_attribute_of_its_containers() {
 
     // What a recreate keeps is shown and not counted; what `docker-compose run` started is neither.
     assert_eq!(finding.subjects().len(), 8);
-    let flag = |name: &str, attribute: &str| by_name(&stage, &finding, name)[attribute] == Value::Flag(true);
-    let text = |name: &str, attribute: &str| match by_name(&stage, &finding, name).get(attribute) {
+    let flag = |name: &str, attribute: Attribute| match by_name(&stage, &finding, name).get(attribute) {
+        Some(Value::Flag(flag)) => *flag,
+        other => panic!("{name}.{attribute:?}: {other:?}"),
+    };
+    let text = |name: &str, attribute: Attribute| match by_name(&stage, &finding, name).get(attribute) {
         Some(Value::Text(text)) => text.clone(),
         None => String::new(),
-        other => panic!("{name}.{attribute}: {other:?}"),
+        other => panic!("{name}.{attribute:?}: {other:?}"),
     };
-    assert!(text("7", "at_rest").contains("for want of memory") && text("8", "at_rest").contains("never started"));
-    assert!(text("3", "at_rest").is_empty() && text("1", "at_rest").is_empty());
-    assert!(flag("4", "stopped_by_person") && flag("5", "clone") && flag("6.runbookd-INC-7", "kept") && flag("7", "oom_killed"));
-    assert!(!flag("1", "stopped_by_person") && !flag("1", "clone") && !flag("1", "kept") && !flag("1", "oom_killed"));
-    assert_eq!([text("1", "state"), text("1", "policy"), text("1", "compose")], ["running", "unless-stopped", "1.29.2"]);
-    assert_eq!([text("2", "health"), text("2", "replaces"), text("1", "health")], ["unhealthy", &plain_id, ""]);
-    assert_eq!([text("5", "incident"), text("8", "state"), text("3", "policy")], ["INC-7", "created", "on-failure"]);
-    assert!(text("8", "no_clone").contains("/host") && text("8", "refused").is_empty() && text("1", "no_clone").is_empty());
-    assert_eq!(by_name(&stage, &finding, "1")["number"], Value::Number(1.0));
-    assert_eq!(by_name(&stage, &finding, "3")["exit_code"], Value::Number(3.0));
-    assert_eq!(by_name(&stage, &finding, "3")["restarts"], Value::Number(1.0));
-    let runs = |subject: &Subject| subject.attributes["state"] == Value::Text("running".into());
-    assert!(finding.subjects().iter().all(|subject| subject.attributes.contains_key("running_seconds") == runs(subject)));
+    assert!(
+        text("7", Attribute::AtRest).contains("for want of memory") && text("8", Attribute::AtRest).contains("never started")
+    );
+    assert!(text("3", Attribute::AtRest).is_empty() && text("1", Attribute::AtRest).is_empty());
+    assert!(
+        flag("4", Attribute::StoppedByPerson)
+            && flag("5", Attribute::Clone)
+            && flag("6.runbookd-INC-7", Attribute::Kept)
+            && flag("7", Attribute::OomKilled)
+    );
+    assert!(
+        !flag("1", Attribute::StoppedByPerson)
+            && !flag("1", Attribute::Clone)
+            && !flag("1", Attribute::Kept)
+            && !flag("1", Attribute::OomKilled)
+    );
+    assert_eq!(
+        [text("1", Attribute::State), text("1", Attribute::Policy), text("1", Attribute::Compose)],
+        ["running", "unless-stopped", "1.29.2"]
+    );
+    assert_eq!(
+        [text("2", Attribute::Health), text("2", Attribute::Replaces), text("1", Attribute::Health)],
+        ["unhealthy", &plain_id, ""]
+    );
+    assert_eq!(
+        [text("5", Attribute::Incident), text("8", Attribute::State), text("3", Attribute::Policy)],
+        ["INC-7", "created", "on-failure"]
+    );
+    assert!(
+        text("8", Attribute::NoClone).contains("/host")
+            && text("8", Attribute::Refused).is_empty()
+            && text("1", Attribute::NoClone).is_empty()
+    );
+    assert_eq!(by_name(&stage, &finding, "1").number(Attribute::Number), Some(1.0));
+    assert_eq!(by_name(&stage, &finding, "3").number(Attribute::ExitCode), Some(3.0));
+    assert_eq!(by_name(&stage, &finding, "3").number(Attribute::Restarts), Some(1.0));
+    let runs = |subject: &Subject| subject.attributes.text(Attribute::State) == "running";
+    assert!(
+        finding.subjects().iter().all(|subject| subject.attributes.get(Attribute::RunningSeconds).is_some() == runs(subject))
+    );
     let exact = |subject: &Subject| matches!(&subject.identity, Identity::Container { id, started_at } if id.len() == 64 && !started_at.is_empty());
     assert!(finding.subjects().iter().all(exact));
 }

@@ -2,8 +2,7 @@
 
 use connect::Connections;
 use probe::Round;
-use runbook::condition::Value;
-use runbook::finding::{Finding, Seen};
+use runbook::finding::{Attribute, Finding, Seen};
 use runbook::probe::{DockerProbe, Probe};
 use runbook::target::{Inventory, Place, Scope, Target};
 
@@ -47,7 +46,10 @@ fn timeless(finding: Finding) -> Seen {
     let mut seen = finding.seen;
     let Seen::Known { fields, subjects, .. } = &mut seen else { panic!("{seen:?}") };
     fields.remove("youngest_seconds");
-    subjects.iter_mut().for_each(|subject| drop(subject.attributes.remove("running_seconds")));
+    for subject in subjects {
+        let lasting = subject.attributes.iter().filter(|(attribute, _)| *attribute != Attribute::RunningSeconds);
+        subject.attributes = lasting.map(|(attribute, value)| (attribute, value.clone())).collect();
+    }
     seen
 }
 
@@ -87,7 +89,7 @@ async fn a_round_lists_an_engine_once_and_sees_what_single_looks_see() {
     }
     let worker = alone(&three, "worker").await;
     assert_eq!(worker.subjects().len(), 2);
-    assert!(worker.subjects().iter().all(|subject| subject.attributes["taken"] == Value::Text("9".into())), "{worker:?}");
+    assert!(worker.subjects().iter().all(|subject| subject.attributes.text(Attribute::Taken) == "9"), "{worker:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

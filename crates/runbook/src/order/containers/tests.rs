@@ -4,35 +4,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::action::{Action, Exec, Recreate, Start};
-use crate::finding::Seen;
+use crate::finding::{Attributes, Seen};
 use crate::incident::{Attempt, Reply, StepRef};
 use crate::probe::{DockerProbe, Probe};
 use crate::target::{Class, Target, Traits};
 use crate::time::{Span, Stamp};
 
 /// A replica as the look at it has it: `running`, healthy, up for a minute, and nothing special about it.
-fn replica(id: &str, changed: &[(&str, Value)]) -> Subject {
-    let mut attributes = BTreeMap::from([
-        ("name".to_owned(), Value::Text(format!("shop_{id}"))),
-        ("number".to_owned(), Value::Number(1.0)),
-        ("state".to_owned(), Value::Text("running".to_owned())),
-        ("health".to_owned(), Value::Text("healthy".to_owned())),
-        ("running_seconds".to_owned(), Value::Number(60.0)),
-        ("refused".to_owned(), Value::Text(String::new())),
-        ("no_clone".to_owned(), Value::Text(String::new())),
-        ("compose".to_owned(), Value::Text("1.29.2".to_owned())),
+fn replica(id: &str, changed: &[(Attribute, Value)]) -> Subject {
+    let mut attributes = Attributes::from([
+        (Attribute::Name, Value::Text(format!("shop_{id}"))),
+        (Attribute::Number, Value::Number(1.0)),
+        (Attribute::State, Value::Text("running".to_owned())),
+        (Attribute::Health, Value::Text("healthy".to_owned())),
+        (Attribute::RunningSeconds, Value::Number(60.0)),
+        (Attribute::Refused, Value::Text(String::new())),
+        (Attribute::NoClone, Value::Text(String::new())),
+        (Attribute::Compose, Value::Text("1.29.2".to_owned())),
     ]);
-    attributes.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    attributes.extend(changed.iter().cloned());
     let identity = Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() };
     Subject { identity, words: id.to_owned(), attributes }
 }
 
-fn text(name: &'static str, value: &str) -> (&'static str, Value) {
-    (name, Value::Text(value.to_owned()))
+fn text(attribute: Attribute, value: &str) -> (Attribute, Value) {
+    (attribute, Value::Text(value.to_owned()))
 }
 
-fn flag(name: &'static str) -> (&'static str, Value) {
-    (name, Value::Flag(true))
+fn flag(attribute: Attribute) -> (Attribute, Value) {
+    (attribute, Value::Flag(true))
 }
 
 fn seen(subjects: Vec<Subject>) -> Finding {
@@ -82,7 +82,7 @@ fn choose(action: DockerAction, finding: &Finding, target: &Target, done: &[&str
 fn a_rolling_restart_goes_one_by_one_and_never_below_the_floor() {
     let service = target(3, false, false);
     let rolling = |min| DockerAction::RollingRestart(restart(min));
-    let three = seen(vec![replica("a", &[]), replica("b", &[text("health", "unhealthy")]), replica("c", &[])]);
+    let three = seen(vec![replica("a", &[]), replica("b", &[text(Attribute::Health, "unhealthy")]), replica("c", &[])]);
     assert_eq!(choose(rolling(2), &three, &service, &[]), Ok(vec!["b".into()]), "the failing one first");
     assert_eq!(
         choose(rolling(1), &three, &service, &["b"]).unwrap_err(),
@@ -93,7 +93,7 @@ fn a_rolling_restart_goes_one_by_one_and_never_below_the_floor() {
     assert_eq!(choose(rolling(2), &well, &service, &["a", "b"]), Ok(vec!["c".into()]));
     assert!(choose(rolling(2), &well, &service, &["a", "b", "c"]).unwrap_err().contains("has been"));
     assert!(choose(rolling(3), &well, &service, &[]).unwrap_err().contains("fewer than 3"));
-    let two = seen(vec![replica("a", &[]), replica("b", &[text("health", "unhealthy")])]);
+    let two = seen(vec![replica("a", &[]), replica("b", &[text(Attribute::Health, "unhealthy")])]);
     assert_eq!(choose(rolling(1), &two, &service, &[]), Ok(vec!["b".into()]), "a failing one costs no healthy one");
 }
 
@@ -102,14 +102,14 @@ fn a_restart_is_for_failing_replicas_that_may_be_touched() {
     let service = target(3, false, false);
     let choose = |subjects| choose(DockerAction::Restart(restart(0)), &seen(subjects), &service, &[]);
     assert_eq!(choose(vec![replica("a", &[])]).unwrap_err(), "no replica is failing");
-    let person = replica("a", &[text("state", "exited"), flag("stopped_by_person")]);
+    let person = replica("a", &[text(Attribute::State, "exited"), flag(Attribute::StoppedByPerson)]);
     assert_eq!(choose(vec![person]).unwrap_err(), "no replica is failing", "a person's stop is no failure");
-    assert_eq!(choose(vec![replica("a", &[text("state", "exited")])]), Ok(vec!["a".into()]));
-    let privileged = replica("a", &[text("health", "unhealthy"), text("refused", "it is privileged")]);
+    assert_eq!(choose(vec![replica("a", &[text(Attribute::State, "exited")])]), Ok(vec!["a".into()]));
+    let privileged = replica("a", &[text(Attribute::Health, "unhealthy"), text(Attribute::Refused, "it is privileged")]);
     assert_eq!(choose(vec![privileged]).unwrap_err(), "shop_a: it is privileged");
-    let kept = replica("a", &[text("state", "exited"), flag("kept")]);
+    let kept = replica("a", &[text(Attribute::State, "exited"), flag(Attribute::Kept)]);
     assert_eq!(choose(vec![kept]).unwrap_err(), "no replica is failing", "what a recreate keeps is no replica");
-    let clone = replica("a", &[text("health", "unhealthy"), flag("clone")]);
+    let clone = replica("a", &[text(Attribute::Health, "unhealthy"), flag(Attribute::Clone)]);
     assert_eq!(choose(vec![clone]).unwrap_err(), "no replica is failing", "clones are taken away, not restarted");
 }
 
@@ -117,11 +117,12 @@ fn a_restart_is_for_failing_replicas_that_may_be_touched() {
 fn one_that_the_engine_is_restarting_is_why_nothing_is_restarted() {
     let service = target(3, false, false);
     let why = "the Engine is restarting it already";
-    let looping = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)])]);
+    let looping = seen(vec![replica("a", &[text(Attribute::State, "restarting"), text(Attribute::Refused, why)])]);
     for action in [DockerAction::Restart(restart(0)), DockerAction::RollingRestart(restart(0))] {
         assert_eq!(choose(action, &looping, &service, &[]).unwrap_err(), format!("shop_a: {why}"));
     }
-    let beside = seen(vec![replica("a", &[text("state", "restarting"), text("refused", why)]), replica("b", &[])]);
+    let beside =
+        seen(vec![replica("a", &[text(Attribute::State, "restarting"), text(Attribute::Refused, why)]), replica("b", &[])]);
     assert_eq!(choose(DockerAction::RollingRestart(restart(0)), &beside, &service, &[]), Ok(vec!["b".into()]));
 }
 
@@ -129,15 +130,15 @@ fn one_that_the_engine_is_restarting_is_why_nothing_is_restarted() {
 fn what_an_earlier_try_left_stopped_is_finished_before_another_is_begun() {
     let service = target(3, false, false);
     let named = || Identity::Container { id: "b".to_owned(), started_at: "T0".to_owned() };
-    let stopped = || replica("b", &[text("state", "exited"), flag("stopped_by_person")]);
-    let finding = seen(vec![replica("a", &[]), stopped(), replica("c", &[text("health", "unhealthy")])]);
+    let stopped = || replica("b", &[text(Attribute::State, "exited"), flag(Attribute::StoppedByPerson)]);
+    let finding = seen(vec![replica("a", &[]), stopped(), replica("c", &[text(Attribute::Health, "unhealthy")])]);
     let tried = BTreeSet::from([named()]);
     let ground = Ground { finding: Some(&finding), target: &service, done: &BTreeSet::new(), tried: &tried };
     for action in [DockerAction::Restart(restart(0)), DockerAction::RollingRestart(restart(1))] {
         let order = order(action, Purpose::Do, named());
         assert_eq!(order.action.select(&ground), Ok(order.selection.clone()));
         assert_eq!(order.left_down(&finding).as_deref(), Some("shop_b"));
-        for other in [replica("b", &[]), started(stopped(), "T2"), replica("a", &[text("state", "exited")])] {
+        for other in [replica("b", &[]), started(stopped(), "T2"), replica("a", &[text(Attribute::State, "exited")])] {
             assert_eq!(order.left_down(&seen(vec![other])), None);
         }
     }
@@ -147,33 +148,33 @@ fn what_an_earlier_try_left_stopped_is_finished_before_another_is_begun() {
 
 #[test]
 fn clones_get_free_numbers_up_to_the_ceiling_and_only_where_they_may() {
-    let one = seen(vec![replica("a", &[("number", Value::Number(4.0))])]);
+    let one = seen(vec![replica("a", &[(Attribute::Number, Value::Number(4.0))])]);
     assert_eq!(choose(scale(9), &one, &target(3, true, false), &[]), Ok(vec!["shop_worker_5".into(), "shop_worker_6".into()]));
-    let newer = seen(vec![replica("a", &[text("compose", "2.27.0")])]);
+    let newer = seen(vec![replica("a", &[text(Attribute::Compose, "2.27.0")])]);
     assert_eq!(choose(scale(2), &newer, &target(3, true, false), &[]), Ok(vec!["shop-worker-2".into()]));
     assert!(choose(scale(3), &one, &target(1, true, false), &[]).unwrap_err().contains("there may be 1"));
     assert!(choose(scale(3), &one, &target(3, false, false), &[]).unwrap_err().contains("may_be_cloned"));
     assert!(choose(scale(3), &one, &target(3, true, true), &[]).unwrap_err().contains("keeps data"));
-    let fixed = seen(vec![replica("a", &[text("no_clone", "it publishes the fixed port 80")])]);
+    let fixed = seen(vec![replica("a", &[text(Attribute::NoClone, "it publishes the fixed port 80")])]);
     assert!(choose(scale(3), &fixed, &target(3, true, false), &[]).unwrap_err().contains("fixed port"));
-    let ill = seen(vec![replica("a", &[text("health", "unhealthy")])]);
+    let ill = seen(vec![replica("a", &[text(Attribute::Health, "unhealthy")])]);
     assert!(choose(scale(3), &ill, &target(3, true, false), &[]).unwrap_err().contains("no healthy replica"));
 }
 
 #[test]
 fn what_somebody_stopped_is_asked_about() {
     let start = Action::Docker(DockerAction::Start(Start { patience: Patience::default() }));
-    let finding = seen(vec![replica("a", &[text("state", "exited"), flag("stopped_by_person")])]);
+    let finding = seen(vec![replica("a", &[text(Attribute::State, "exited"), flag(Attribute::StoppedByPerson)])]);
     let (none, service) = (BTreeSet::new(), target(1, false, false));
     let ground = Ground { finding: Some(&finding), target: &service, done: &none, tried: &none };
     let selection = start.select(&ground).unwrap();
     assert!(start.wants_a_person(&selection, &finding).unwrap().contains("somebody stopped it"));
     let ended = "ended well (exit code 0): its work may be done, or somebody stopped it";
-    let job = || replica("a", &[text("state", "exited"), text("at_rest", ended)]);
+    let job = || replica("a", &[text(Attribute::State, "exited"), text(Attribute::AtRest, ended)]);
     assert_eq!(start.wants_a_person(&selection, &seen(vec![job()])), Some(format!("shop_a {ended}")));
     let restarted = choose(DockerAction::Restart(restart(0)), &seen(vec![job()]), &service, &[]);
     assert_eq!(restarted.unwrap_err(), "no replica is failing", "a job that ended well is not run again");
-    let crashed = seen(vec![replica("a", &[text("state", "exited")])]);
+    let crashed = seen(vec![replica("a", &[text(Attribute::State, "exited")])]);
     assert_eq!(start.wants_a_person(&selection, &crashed), None);
     assert!(
         choose(DockerAction::Start(Start { patience: Patience::default() }), &seen(vec![replica("a", &[])]), &service, &[])
@@ -211,14 +212,15 @@ fn started(subject: Subject, at: &str) -> Subject {
 fn a_restart_landed_when_the_replica_started_anew_and_is_well() {
     let asked = || Identity::Container { id: "a".to_owned(), started_at: "T0".to_owned() };
     let order = order(DockerAction::Restart(restart(0)), Purpose::Do, asked());
-    let unchecked = |seconds: f64| replica("a", &[text("health", ""), ("running_seconds", Value::Number(seconds))]);
+    let unchecked =
+        |seconds: f64| replica("a", &[text(Attribute::Health, ""), (Attribute::RunningSeconds, Value::Number(seconds))]);
     let table = [
         (vec![replica("a", &[])], "not landed"),
         (vec![started(replica("a", &[]), "T1")], "landed"),
-        (vec![started(replica("a", &[text("health", "starting")]), "T1")], "partly"),
+        (vec![started(replica("a", &[text(Attribute::Health, "starting")]), "T1")], "partly"),
         (vec![started(unchecked(3.0), "T1")], "partly"),
         (vec![started(unchecked(11.0), "T1")], "landed"),
-        (vec![started(replica("a", &[text("state", "exited")]), "T1")], "partly"),
+        (vec![started(replica("a", &[text(Attribute::State, "exited")]), "T1")], "partly"),
         (vec![replica("b", &[])], "not landed"),
     ];
     for (subjects, wanted) in table {
@@ -232,13 +234,15 @@ fn a_replacement_is_whole_or_half_or_not_there() {
     let recreate =
         || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
     let asked = || Identity::Container { id: "old".to_owned(), started_at: "T0".to_owned() };
-    let kept = || replica("old", &[text("state", "exited"), flag("kept")]);
-    let new = |health: &str| replica("new", &[text("replaces", "old"), text("health", health)]);
-    let changed = |state: &str| replica("new", &[text("replaces", "old"), text("state", state), flag("changed")]);
+    let kept = || replica("old", &[text(Attribute::State, "exited"), flag(Attribute::Kept)]);
+    let new = |health: &str| replica("new", &[text(Attribute::Replaces, "old"), text(Attribute::Health, health)]);
+    let changed = |state: &str| {
+        replica("new", &[text(Attribute::Replaces, "old"), text(Attribute::State, state), flag(Attribute::Changed)])
+    };
     let table = [
         (Purpose::Do, vec![replica("old", &[])], "not landed"),
         (Purpose::Do, vec![started(replica("old", &[]), "T2")], "not landed"),
-        (Purpose::Do, vec![replica("old", &[text("state", "exited")])], "partly"),
+        (Purpose::Do, vec![replica("old", &[text(Attribute::State, "exited")])], "partly"),
         (Purpose::Do, vec![kept()], "partly"),
         (Purpose::Do, vec![kept(), new("starting")], "partly"),
         (Purpose::Do, vec![kept(), new("healthy")], "landed"),
@@ -247,10 +251,10 @@ fn a_replacement_is_whole_or_half_or_not_there() {
         (Purpose::Undo, vec![kept()], "not landed"),
         (Purpose::Undo, vec![replica("old", &[]), new("healthy")], "not landed"),
         (Purpose::Undo, vec![new("healthy")], "not landed"),
-        (Purpose::Undo, vec![replica("old", &[text("health", "starting")])], "not landed"),
-        (Purpose::Undo, vec![replica("old", &[text("state", "restarting")])], "not landed"),
+        (Purpose::Undo, vec![replica("old", &[text(Attribute::Health, "starting")])], "not landed"),
+        (Purpose::Undo, vec![replica("old", &[text(Attribute::State, "restarting")])], "not landed"),
         (Purpose::Undo, vec![started(replica("old", &[]), "T2")], "landed"),
-        (Purpose::Undo, vec![started(replica("old", &[text("health", "unhealthy")]), "T2")], "landed"),
+        (Purpose::Undo, vec![started(replica("old", &[text(Attribute::Health, "unhealthy")]), "T2")], "landed"),
     ];
     for (purpose, subjects, wanted) in table {
         let finding = seen(subjects);
@@ -260,7 +264,7 @@ fn a_replacement_is_whole_or_half_or_not_there() {
     let table = [
         (Value::Flag(true), vec![kept(), changed("running")], "not landed"),
         (Value::Flag(true), vec![changed("running")], "landed"),
-        (Value::Flag(true), vec![replica("of a person", &[flag("changed")])], "landed"),
+        (Value::Flag(true), vec![replica("of a person", &[flag(Attribute::Changed)])], "landed"),
         (Value::Flag(true), vec![replica("of a person", &[])], "not landed"),
         (Value::Flag(true), vec![changed("exited")], "not landed"),
         (Value::Flag(true), vec![], "not landed"),
@@ -286,14 +290,14 @@ fn only_a_single_running_container_is_replaced() {
         (
             vec![
                 replica("a", &[]),
-                replica("kept", &[text("state", "exited"), flag("kept")]),
-                replica("clone", &[flag("clone")]),
+                replica("kept", &[text(Attribute::State, "exited"), flag(Attribute::Kept)]),
+                replica("clone", &[flag(Attribute::Clone)]),
             ],
             Ok("a"),
         ),
         (vec![replica("a", &[]), replica("b", &[])], Err("2 containers")),
-        (vec![replica("a", &[text("state", "exited"), flag("stopped_by_person")])], Err("only a running one")),
-        (vec![replica("a", &[text("refused", "it is privileged")])], Err("privileged")),
+        (vec![replica("a", &[text(Attribute::State, "exited"), flag(Attribute::StoppedByPerson)])], Err("only a running one")),
+        (vec![replica("a", &[text(Attribute::Refused, "it is privileged")])], Err("privileged")),
         (vec![], Err("no container")),
     ];
     for (subjects, wanted) in table {
@@ -308,7 +312,7 @@ fn only_a_single_running_container_is_replaced() {
 #[test]
 fn clones_are_there_or_gone_and_a_stranger_of_that_name_is_neither() {
     let asked = || Identity::Clone { of: "a".to_owned(), name: "shop_b".to_owned(), number: 2 };
-    let clone = |health: &str| replica("b", &[flag("clone"), text("health", health)]);
+    let clone = |health: &str| replica("b", &[flag(Attribute::Clone), text(Attribute::Health, health)]);
     let table = [
         (Purpose::Do, vec![], "not landed"),
         (Purpose::Do, vec![clone("starting")], "partly"),
@@ -350,28 +354,30 @@ fn only_what_was_started_is_waited_for() {
     let asked = |id: &str| Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() };
     let failed = || Some(Reply::Failed("answered".to_owned()));
     let silent = || Some(Reply::NoAnswer("no answer".to_owned()));
-    let kept = || replica("old", &[text("state", "exited"), flag("kept")]);
-    let new =
-        |state: &str, health: &str| replica("new", &[text("replaces", "old"), text("state", state), text("health", health)]);
+    let kept = || replica("old", &[text(Attribute::State, "exited"), flag(Attribute::Kept)]);
+    let new = |state: &str, health: &str| {
+        replica("new", &[text(Attribute::Replaces, "old"), text(Attribute::State, state), text(Attribute::Health, health)])
+    };
     let put = order(recreate(), Purpose::Do, asked("old"));
     // Dead after the stop: nothing is there that could become well, so the call's own time is all that is waited for.
     assert_eq!(counts_from(&put, None, vec![kept()]), 35);
-    assert_eq!(counts_from(&put, silent(), vec![replica("old", &[text("state", "exited")])]), 35);
+    assert_eq!(counts_from(&put, silent(), vec![replica("old", &[text(Attribute::State, "exited")])]), 35);
     assert_eq!(counts_from(&put, None, vec![kept(), new("created", "")]), 35);
     assert_eq!(counts_from(&put, failed(), vec![kept()]), 0);
     assert_eq!(counts_from(&put, None, vec![kept(), new("running", "starting")]), 85);
     let back = order(recreate(), Purpose::Undo, asked("old"));
     assert_eq!(counts_from(&back, None, vec![kept()]), 35);
-    assert_eq!(counts_from(&back, None, vec![started(replica("old", &[text("health", "starting")]), "T2")]), 85);
+    assert_eq!(counts_from(&back, None, vec![started(replica("old", &[text(Attribute::Health, "starting")]), "T2")]), 85);
     let more = order(scale(2), Purpose::Do, Identity::Clone { of: "a".to_owned(), name: "shop_b".to_owned(), number: 2 });
-    let clone = |state: &str| replica("b", &[flag("clone"), text("health", "starting"), text("state", state)]);
+    let clone =
+        |state: &str| replica("b", &[flag(Attribute::Clone), text(Attribute::Health, "starting"), text(Attribute::State, state)]);
     assert_eq!(counts_from(&more, failed(), vec![]), 0, "the Engine has answered");
     assert_eq!(counts_from(&more, failed(), vec![clone("created")]), 0);
     assert_eq!(counts_from(&more, failed(), vec![clone("running")]), 85);
     assert_eq!(counts_from(&more, silent(), vec![]), 25);
     let again = order(DockerAction::Restart(restart(0)), Purpose::Do, asked("a"));
-    assert_eq!(counts_from(&again, silent(), vec![replica("a", &[text("state", "exited")])]), 35);
-    assert_eq!(counts_from(&again, silent(), vec![started(replica("a", &[text("health", "starting")]), "T2")]), 85);
+    assert_eq!(counts_from(&again, silent(), vec![replica("a", &[text(Attribute::State, "exited")])]), 35);
+    assert_eq!(counts_from(&again, silent(), vec![started(replica("a", &[text(Attribute::Health, "starting")]), "T2")]), 85);
     // The tries of an end keep their distance, unless there is nothing left to end.
     let end = order(recreate(), Purpose::End, asked("old"));
     assert_eq!(counts_from(&end, failed(), vec![kept(), new("running", "healthy")]), 85);
@@ -380,10 +386,10 @@ fn only_what_was_started_is_waited_for() {
 
 #[test]
 fn a_kept_one_that_runs_serves_and_is_neither_cloned_nor_replaced() {
-    let kept = || replica("a", &[flag("kept"), text("health", "unhealthy")]);
+    let kept = || replica("a", &[flag(Attribute::Kept), text(Attribute::Health, "unhealthy")]);
     let service = target(3, true, false);
     assert_eq!(choose(DockerAction::Restart(restart(0)), &seen(vec![kept()]), &service, &[]), Ok(vec!["a".into()]));
-    let healthy = || replica("a", &[flag("kept")]);
+    let healthy = || replica("a", &[flag(Attribute::Kept)]);
     assert!(choose(scale(2), &seen(vec![healthy()]), &service, &[]).unwrap_err().contains("no healthy replica"));
     let recreate =
         DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
@@ -393,18 +399,19 @@ fn a_kept_one_that_runs_serves_and_is_neither_cloned_nor_replaced() {
 #[test]
 fn a_number_that_is_taken_or_the_last_there_is_is_passed_over() {
     let service = target(9, true, false);
-    let strangers = seen(vec![replica("a", &[text("taken", "2 4")])]);
+    let strangers = seen(vec![replica("a", &[text(Attribute::Taken, "2 4")])]);
     assert_eq!(choose(scale(3), &strangers, &service, &[]), Ok(vec!["shop_worker_3".into(), "shop_worker_5".into()]));
-    let last = seen(vec![replica("a", &[("number", Value::Number(f64::from(u32::MAX)))])]);
+    let last = seen(vec![replica("a", &[(Attribute::Number, Value::Number(f64::from(u32::MAX)))])]);
     assert_eq!(choose(scale(3), &last, &service, &[]), Ok(vec!["shop_worker_1".into(), "shop_worker_2".into()]));
-    let almost = seen(vec![replica("a", &[("number", Value::Number(f64::from(u32::MAX - 1)))])]);
+    let almost = seen(vec![replica("a", &[(Attribute::Number, Value::Number(f64::from(u32::MAX - 1)))])]);
     assert_eq!(choose(scale(2), &almost, &service, &[]), Ok(vec![format!("shop_worker_{}", u32::MAX)]));
 }
 
 #[test]
 fn a_clone_that_somebody_renamed_is_theirs_and_said() {
     let asked = || Identity::Clone { of: "a".to_owned(), name: "shop_worker_2".to_owned(), number: 2 };
-    let theirs = replica("theirs", &[flag("clone"), text("clone_of", "a"), ("number", Value::Number(2.0))]);
+    let theirs =
+        replica("theirs", &[flag(Attribute::Clone), text(Attribute::CloneOf, "a"), (Attribute::Number, Value::Number(2.0))]);
     let verdict = order(scale(2), Purpose::End, asked()).verdict(&seen(vec![replica("a", &[]), theirs]));
     let Verdict::Landed(words) = verdict else { panic!("{verdict:?}") };
     assert!(words.contains("shop_theirs, which somebody renamed, is left") && !words.contains("gone"), "{words}");

@@ -24,7 +24,7 @@ struct Need<'a> {
 pub fn complain(loaded: &Loaded, all: &[Rule<'_>], pages: &Pages<'_>) {
     for runbook in loaded.configuration.runbooks.values() {
         let Some(matchers) = &runbook.matches else { continue };
-        let named: Vec<Matcher> = matchers.0.iter().filter(|matcher| matcher.name() == "alertname").cloned().collect();
+        let named: Vec<Matcher> = matchers.as_slice().iter().filter(|matcher| matcher.name() == "alertname").cloned().collect();
         let rules: Vec<&Rule<'_>> = all.iter().filter(|rule| rule.satisfies(&named) == Certainty::Yes).collect();
         if rules.is_empty() {
             continue;
@@ -51,7 +51,7 @@ fn names(runbook: &Runbook, named: &[Matcher], rules: &[&Rule<'_>], pages: &Page
 }
 
 fn needs<'a>(runbook: &'a Runbook, matchers: &'a Matchers) -> Vec<Need<'a>> {
-    let matched = matchers.0.iter().filter(|matcher| matcher.name() != "alertname" && !matcher.matches_absence());
+    let matched = matchers.as_slice().iter().filter(|matcher| matcher.name() != "alertname" && !matcher.matches_absence());
     let mut all: Vec<Need<'_>> = matched.map(|matcher| Need { label: matcher.name(), part: "match", looked_up: false }).collect();
     if let TargetSelector::Lookup { label, .. } = &runbook.target {
         all.push(Need { label, part: "target", looked_up: true });

@@ -182,7 +182,7 @@ fn freest(runbook: &Runbook, remedy: &Remedy) -> Mode {
 
 /// Whether an alert of this name may start a runbook, and how long it is pending then.
 fn starts(rules: &[Rule<'_>], alert: &str, runbook: &Runbook) -> Option<Duration> {
-    let matchers = &runbook.matches.as_ref()?.0;
+    let matchers = runbook.matches.as_ref()?.as_slice();
     let named: Labels = [("alertname".to_owned(), alert.to_owned())].into();
     let by_name = |matcher: &&Matcher| matcher.name() == "alertname";
     if !matchers.iter().filter(by_name).all(|matcher| matcher.matches(&named)) {

@@ -108,11 +108,12 @@ fn rule_documents(complaints: &mut Complaints, path: &Path) -> Vec<Document> {
 fn idle_runbooks(loaded: &Loaded, all: &[Rule<'_>], complaints: &mut Complaints) {
     for runbook in loaded.configuration.runbooks.values() {
         let Some(matchers) = &runbook.matches else { continue };
-        if all.iter().any(|rule| rule.satisfies(&matchers.0) != Certainty::No) {
+        if all.iter().any(|rule| rule.satisfies(matchers.as_slice()) != Certainty::No) {
             continue;
         }
         let Some(place) = loaded.places.get(&runbook.name) else { continue };
-        let wanted = matchers.0.iter().find(|matcher| matcher.name() == "alertname").map(Matcher::value).unwrap_or_default();
+        let wanted =
+            matchers.as_slice().iter().find(|matcher| matcher.name() == "alertname").map(Matcher::value).unwrap_or_default();
         let near = runbook::text::closest(wanted, all.iter().map(|rule| rule.name.as_str()));
         let mend = match near {
             Some(name) if name == wanted => {
@@ -129,13 +130,13 @@ fn idle_runbooks(loaded: &Loaded, all: &[Rule<'_>], complaints: &mut Complaints)
 
 fn is_handled(loaded: &Loaded, rule: &Rule<'_>) -> bool {
     let mut runbooks = loaded.configuration.runbooks.values();
-    runbooks.any(|runbook| runbook.matches.as_ref().is_some_and(|matchers| rule.satisfies(&matchers.0) != Certainty::No))
+    runbooks.any(|runbook| runbook.matches.as_ref().is_some_and(|matchers| rule.satisfies(matchers.as_slice()) != Certainty::No))
 }
 
 /// A runbook whose own alert name is a slip away from this one.
 fn nearest<'a>(loaded: &'a Loaded, name: &str) -> Option<&'a str> {
     loaded.configuration.runbooks.values().find_map(|runbook| {
-        let matchers = &runbook.matches.as_ref()?.0;
+        let matchers = runbook.matches.as_ref()?.as_slice();
         let value = matchers.iter().find(|matcher| matcher.name() == "alertname")?.value();
         runbook::text::closest(name, value.split('|')).map(|_| runbook.name.as_str())
     })

@@ -72,8 +72,8 @@ pub fn complain_of_ours(document: &Document, rule: &Rule<'_>, people: &[Route<'_
 fn class(loaded: &Loaded, rule: &Rule<'_>) -> Option<(Class, &'static str)> {
     let inventory = &loaded.configuration.inventory;
     let runbooks = loaded.configuration.runbooks.values();
-    let handling =
-        runbooks.filter(|runbook| runbook.matches.as_ref().is_some_and(|matchers| rule.satisfies(&matchers.0) != Certainty::No));
+    let handling = runbooks
+        .filter(|runbook| runbook.matches.as_ref().is_some_and(|matchers| rule.satisfies(matchers.as_slice()) != Certainty::No));
     let classes = handling.flat_map(|runbook| match &runbook.target {
         TargetSelector::Named(id) => inventory.get(id).map(|target| (target.traits.class, "its target is")).into_iter().collect(),
         TargetSelector::Lookup { kind, .. } => {

@@ -17,7 +17,7 @@ pub fn complain(loaded: &Loaded, pages: &Pages<'_>) {
         loaded.configuration.runbooks.values().filter_map(|runbook| Some((runbook, runbook.matches.as_ref()?))).collect();
     let mut alive = Vec::new();
     for (runbook, matchers) in heads {
-        match room(&matchers.0) {
+        match room(matchers.as_slice()) {
             Room::For(_) => alive.push((runbook, matchers)),
             Room::None(written) => {
                 let message = format!("no alert can ever satisfy {} at once", written.join(" and "));
@@ -46,7 +46,7 @@ pub fn complain(loaded: &Loaded, pages: &Pages<'_>) {
         }
         for (other, others) in alive.iter().take(index).filter(|(other, _)| other.priority == runbook.priority) {
             // A tie that an example proves was an error when the configuration was loaded.
-            if let Room::Perhaps(written) = room(matchers.0.iter().chain(&others.0)) {
+            if let Room::Perhaps(written) = room(matchers.as_slice().iter().chain(others.as_slice())) {
                 let message = format!(
                     "whether an alert can match this and `{}`, both of priority {}, was not decided: {}",
                     other.name,
@@ -64,5 +64,5 @@ pub fn complain(loaded: &Loaded, pages: &Pages<'_>) {
 /// only one that always finds its target, or looks for it in the same way, takes all.
 fn takes_all(other: &Runbook, others: &Matchers, runbook: &Runbook, matchers: &Matchers) -> bool {
     let finds = matches!(other.target, TargetSelector::Named(_)) || other.target == runbook.target;
-    finds && others.0.iter().all(|wanted| implies(&matchers.0, wanted))
+    finds && others.as_slice().iter().all(|wanted| implies(matchers.as_slice(), wanted))
 }

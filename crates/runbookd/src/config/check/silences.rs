@@ -70,11 +70,11 @@ fn all(loaded: &Loaded) -> Vec<Declared<'_>> {
 fn may_start(effect: &SideEffect, rules: &[Rule<'_>], runbook: &Runbook) -> bool {
     let Some(matchers) = &runbook.matches else { return false };
     let mut named = rules.iter().filter(|rule| rule.name == effect.name()).peekable();
-    if named.peek().is_some() && named.all(|rule| rule.satisfies(&matchers.0) == Certainty::No) {
+    if named.peek().is_some() && named.all(|rule| rule.satisfies(matchers.as_slice()) == Certainty::No) {
         return false;
     }
     let fixed: BTreeMap<String, String> = effect.fixed().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
-    matchers.0.iter().filter(|matcher| fixed.contains_key(matcher.name())).all(|matcher| matcher.matches(&fixed))
+    matchers.as_slice().iter().filter(|matcher| fixed.contains_key(matcher.name())).all(|matcher| matcher.matches(&fixed))
 }
 
 /// Whether any rule can fire such an alert, and soon enough for the silence.

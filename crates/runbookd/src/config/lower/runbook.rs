@@ -160,7 +160,7 @@ fn matchers(document: &Document, placed: &Placed<Vec<Placed<String>>>) -> Option
         document.complain(placed.at(), message, mend);
         return None;
     }
-    Some(Matchers(all))
+    Some(Matchers::of(all))
 }
 
 /// The byte of a matcher that an error means, where the entry stands in the file as it is.

@@ -61,7 +61,7 @@ fn the_working_example_loads_without_complaint() {
     let loaded = load(&dir).unwrap();
     assert!(loaded.notes.is_empty(), "{}", loaded.notes);
     // Each has its page, which its own head names.
-    for (name, runbook) in &loaded.configuration.runbooks {
+    for (name, runbook) in loaded.configuration.runbooks.iter() {
         let page = format!("docs/runbooks/{name}.md");
         let head = fs::read_to_string(dir.join(format!("runbooks/{name}.yaml"))).unwrap();
         assert!(head.lines().next().unwrap().ends_with(&page), "{name}: its first line names {page}");

@@ -206,7 +206,7 @@ pub fn commit(inventory: &Inventory, target: &Target, sessions: &Finding, action
         remedies: vec![Remedy { name: "rung".into(), when: None, mode: None, steps: vec![step], verify, guard: None }],
     };
     let current = Configuration {
-        runbooks: [("book".to_owned(), book.clone())].into(),
+        runbooks: [("book".to_owned(), book.clone())].into_iter().collect(),
         inventory: inventory.clone(),
         ..Configuration::default()
     };

@@ -14,7 +14,7 @@ use journal::Journal;
 use policy::{Case, Decision, Ledger, Pause, decide, route};
 use runbook::action::{Action, IdleState, PostgresAction, TerminateIdle};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
-use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
+use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Runbooks, Step, Verify};
 use runbook::condition::Value;
 use runbook::finding::{Attribute, Attributes, Finding, Findings, Seen, Subject};
 use runbook::identity::Identity;
@@ -177,7 +177,7 @@ fn estate() -> Result<Configuration> {
         place: place(),
         known_as: vec![],
     });
-    let runbooks: Result<BTreeMap<_, _>> = (0..RUNBOOKS).map(|number| Ok((format!("cure-{number}"), book(number)?))).collect();
+    let runbooks: Result<Runbooks> = (0..RUNBOOKS).map(|number| Ok((format!("cure-{number}"), book(number)?))).collect();
     let mut configuration = Configuration { runbooks: runbooks?, inventory: Inventory::new(targets), ..Configuration::default() };
     // Wide enough that decisions pass every gate, which costs the most.
     configuration.rules.overall.rate = vec![Rate { count: 30_000, per: Span::secs(3_600) }];

@@ -3,7 +3,6 @@
 
 use runbook::alert::{Labels, NOT_FOR_US};
 use runbook::book::{Configuration, Runbook};
-use runbook::matcher::Marks;
 use runbook::target::TargetId;
 
 /// What became of an alert.
@@ -18,11 +17,7 @@ pub struct Routing<'a> {
 /// Finds the runbook for these labels: of those that match and whose target is found, the highest priority; of equal ones
 /// the first by name. What is said about runbookd itself is for people, whatever matches it and however it came here.
 pub fn route<'a>(configuration: &'a Configuration, labels: &Labels) -> Routing<'a> {
-    let marks = Marks::of(labels);
-    let is_for = |runbook: &Runbook| {
-        runbook.matches.as_ref().is_some_and(|matchers| matchers.may_match(marks) && matchers.matches(labels))
-    };
-    let mut matching: Vec<&Runbook> = configuration.runbooks.values().filter(|runbook| is_for(runbook)).collect();
+    let mut matching = configuration.runbooks.matching(labels);
     matching.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
     let mut routing = Routing { chosen: None, refused: Vec::new() };
     let (label, never) = NOT_FOR_US;

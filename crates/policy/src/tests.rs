@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use runbook::action::{Action, DockerAction, Patience, RehearsalAction, Start};
 use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
-use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Step, Verify};
+use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Runbooks, Step, Verify};
 use runbook::condition::{Condition, Value};
 use runbook::finding::{Attribute, Attributes, Finding, Findings, Seen, Subject};
 use runbook::identity::Identity;
 use runbook::incident::{Aim, Answer, Event, How, Incident, IncidentId, Opening, Proof, Trigger, Waiting};
+use runbook::matcher::Matchers;
 use runbook::order::Verdict;
 use runbook::probe::{DockerProbe, Probe, RehearsalProbe};
 use runbook::target::{Class, Inventory, Kind, Place, Scope, Target, TargetId, TargetSelector, Traits};
@@ -68,7 +69,7 @@ fn configuration(runbook: Runbook) -> Configuration {
     let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: String::new() };
     let place = Place::Rehearsal { ledger: String::new() };
     let inventory = Inventory::new([Target { id: target(), traits, place, known_as: vec!["known".to_owned()] }]);
-    Configuration { runbooks: BTreeMap::from([(runbook.name.clone(), runbook)]), inventory, ..Configuration::default() }
+    Configuration { runbooks: Runbooks::from_iter([(runbook.name.clone(), runbook)]), inventory, ..Configuration::default() }
 }
 
 fn findings(broken: Value, at: Stamp) -> Findings {
@@ -186,7 +187,7 @@ fn every_guard_closes_its_own_gate() {
         ("pause", |s| s.pause.reason = Some("a person said so".to_owned())),
         ("clock", |s| s.doubt = Some(NOW.plus(std::time::Duration::from_secs(60)))),
         ("fresh", |s| s.now = NOW.plus(std::time::Duration::from_secs(16))),
-        ("runbook", |s| s.current.runbooks.clear()),
+        ("runbook", |s| s.current.runbooks.edit().clear()),
         ("inventory", |s| s.current.inventory = Inventory::default()),
         ("require", |s| s.findings = findings(Value::Flag(false), NOW)),
         ("require", |s| s.findings = findings(Value::Unknown("cannot see".to_owned()), NOW)),
@@ -221,7 +222,7 @@ fn what_a_person_has_changed_since_is_not_done_by_the_text_of_before() {
     for change in changes {
         for mode in [Mode::Auto, Mode::Ask, Mode::Observe] {
             let mut scene = Scene::new(mode);
-            change(scene.current.runbooks.get_mut("cure").unwrap());
+            change(scene.current.runbooks.edit().get_mut("cure").unwrap());
             assert_eq!(scene.closed_gate(), "runbook");
             let Decision::End { how: How::HandedOver, why } = scene.rule().decision else { panic!("{:?}", scene.rule()) };
             assert!(why.contains("was changed after this was opened"), "{why}");
@@ -229,8 +230,9 @@ fn what_a_person_has_changed_since_is_not_done_by_the_text_of_before() {
     }
     // How often, when and by whose word it may is always asked of what is in force.
     let mut scene = Scene::new(Mode::Auto);
-    let book = scene.current.runbooks.get_mut("cure").unwrap();
-    (book.priority, book.remedies[0].mode, book.summary) = (7, Some(Mode::Ask), "Other words.".to_owned());
+    scene.current.runbooks.edit().entry("cure".to_owned()).and_modify(|book| {
+        (book.priority, book.remedies[0].mode, book.summary) = (7, Some(Mode::Ask), "Other words.".to_owned());
+    });
     assert_eq!(scene.closed_gate(), "mode");
 }
 
@@ -278,7 +280,7 @@ fn what_a_step_has_mended_so_far_is_no_reason_to_leave_the_rest() {
     let rolling = RehearsalAction { key: "r1".to_owned(), then: vec!["r2".to_owned()], ..RehearsalAction::default() };
     book.remedies[0].steps[0].action = Action::Rehearsal(rolling);
     book.remedies[0].when = Some(Condition::parse("ledger.broken").unwrap());
-    scene.current.runbooks.insert(book.name.clone(), book.clone());
+    scene.current.runbooks.edit().insert(book.name.clone(), book.clone());
     scene.incident.runbook = std::sync::Arc::new(book);
     let Decision::Act(permit) = scene.rule().decision else { panic!("it does not begin") };
     let order = permit.order().clone();
@@ -318,7 +320,7 @@ fn a_service_that_keeps_data_and_that_a_label_chose_is_asked_about() {
         };
         scene.current.inventory = Inventory::new([Target { id: id.clone(), traits, place, known_as: vec![] }]);
         // Only what the runbook still has is asked about.
-        scene.current.runbooks.insert(book.name.clone(), book.clone());
+        scene.current.runbooks.edit().insert(book.name.clone(), book.clone());
         scene.incident.runbook = std::sync::Arc::new(book);
         scene.incident.target = id;
         let ruling = scene.rule();
@@ -364,11 +366,28 @@ fn the_most_careful_mode_wins() {
     };
     let mut scene = Scene::new(Mode::Auto);
     scene.current.intervals = BTreeMap::from([("free".to_owned(), always("free")), ("careful".to_owned(), always("careful"))]);
-    let rules = scene.current.runbooks.get_mut("cure").unwrap();
-    rules.mode.during = BTreeMap::from([("free".to_owned(), Mode::Auto), ("careful".to_owned(), Mode::Observe)]);
+    let during = BTreeMap::from([("free".to_owned(), Mode::Auto), ("careful".to_owned(), Mode::Observe)]);
+    scene.current.runbooks.edit().get_mut("cure").unwrap().mode.during = during;
     assert_eq!(scene.closed_gate(), "mode");
     let Decision::End { how, .. } = scene.rule().decision else { panic!("observe does not wait") };
     assert_eq!(how, How::Refused);
+}
+
+#[test]
+fn a_runbook_that_was_given_other_matchers_hears_of_those_alerts() {
+    let labels = |name: &str| Labels::from([("alertname".to_owned(), name.to_owned())]);
+    let mut configuration = configuration(runbook(Mode::Auto));
+    let chosen = |configuration: &Configuration, name: &str| route(configuration, &labels(name)).chosen.is_some();
+    for name in ["First", "Second", "Third"] {
+        let matchers = Matchers::parse([format!("alertname=\"{name}\"").as_str()]).unwrap();
+        configuration.runbooks.edit().get_mut("cure").unwrap().matches = Some(matchers);
+        let heard = ["First", "Second", "Third"].into_iter().filter(|other| chosen(&configuration, other));
+        assert_eq!(heard.collect::<Vec<_>>(), [name]);
+    }
+    configuration.runbooks.edit().get_mut("cure").unwrap().matches = None;
+    assert!(!chosen(&configuration, "Third"), "only a person starts it");
+    let written = serde_json::to_string(&configuration).unwrap();
+    assert_eq!(serde_json::from_str::<Configuration>(&written).unwrap(), configuration);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A runbook as it is meant, after the written form was checked. Why two forms: what was typed has spans, defaults and
 //! mistakes; what is meant has none. The written form lives in the daemon; conditions and limits here are already valid.
 
+mod runbooks;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,8 @@ use crate::rules::Rules;
 use crate::silence::SideEffect;
 use crate::target::{Inventory, TargetId, TargetSelector};
 use crate::time::Span;
+
+pub use runbooks::{Edit, Runbooks};
 
 /// A declared cure.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -207,7 +211,7 @@ pub struct Limits {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Configuration {
     /// All runbooks by name.
-    pub runbooks: BTreeMap<String, Runbook>,
+    pub runbooks: Runbooks,
     /// All targets.
     pub inventory: Inventory,
     /// Named time intervals.

@@ -267,29 +267,18 @@ fn written(matchers: &[Matcher]) -> String {
 }
 
 /// All matchers of a `match:` list. They hold together or not at all; none at all hold for every alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matchers {
-    all: Vec<Matcher>,
-    /// The marks of the one that holds for the fewest alerts. Beside the list rather than in it, because most lists are passed over by them.
-    wants: Marks,
-}
-
-impl Default for Matchers {
-    fn default() -> Self {
-        Self::of(Vec::new())
-    }
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matchers(Vec<Matcher>);
 
 impl Matchers {
     /// All of these.
     pub fn of(all: Vec<Matcher>) -> Self {
-        let wants = all.iter().map(|matcher| matcher.wants).min_by_key(|wants| wants.many()).unwrap_or(Marks::any());
-        Self { all, wants }
+        Self(all)
     }
 
     /// Each of them, in their order.
     pub fn as_slice(&self) -> &[Matcher] {
-        &self.all
+        &self.0
     }
 
     /// Reads a whole `match:` list.
@@ -308,31 +297,31 @@ impl Matchers {
         if errors.is_empty() { Ok(Matchers::of(all)) } else { Err(errors) }
     }
 
-    /// False where they cannot hold for labels with these marks; true says nothing. Many times as quick as [`Matchers::matches`].
-    pub fn may_match(&self, marks: Marks) -> bool {
-        self.wants.may_hold(marks)
+    /// Of the matcher that holds for the fewest alerts: without one of these on an alert they do not hold. With them they may.
+    pub(crate) fn wants(&self) -> Marks {
+        self.0.iter().map(|matcher| matcher.wants).min_by_key(|wants| wants.many()).unwrap_or(Marks::any())
     }
 
     /// Whether every matcher holds for these labels.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.all.iter().all(|matcher| matcher.matches(labels))
+        self.0.iter().all(|matcher| matcher.matches(labels))
     }
 
     /// True when the list says nothing at all and so holds for every alert.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.0.is_empty()
     }
 }
 
 impl fmt::Display for Matchers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}}}", written(&self.all))
+        write!(f, "{{{}}}", written(&self.0))
     }
 }
 
 impl Serialize for Matchers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.all.iter().map(Matcher::to_string))
+        serializer.collect_seq(self.0.iter().map(Matcher::to_string))
     }
 }
 

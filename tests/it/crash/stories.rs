@@ -138,9 +138,11 @@ async fn one_after_the_other_each_with_a_look_of_its_own() {
     let mut story = story("a rolling step", vec![remedy("rolls", vec![step(rolling)])], Behaviour::default(), &[How::Cured]);
     story.behaviour.mended_by = vec!["r1", "r2", "r3"];
     // The rate counts the step once, however many it goes through.
-    let rules = story.configuration.runbooks.get_mut("cure").unwrap();
+    let mut books = story.configuration.runbooks.edit();
+    let rules = books.get_mut("cure").unwrap();
     rules.limits.rate = vec![runbook::book::Rate { count: 1, per: Span::secs(3600) }];
     rules.remedies[0].verify.until = "ledger.effects >= 3.0".parse().unwrap();
+    drop(books);
     let (_, incidents, _) = super::tell(&story, &[]).await;
     assert_eq!(incidents[0].attempts.len(), 3, "three orders, one key each");
     rehearse(story).await;

@@ -14,7 +14,7 @@ use super::{NOW, estate, finish, hear, looked, name, opened, permit, ruled};
 /// One target whose runbook earns its autonomy by rows of this length.
 fn trusting(after: u32) -> Configuration {
     let mut configuration = estate(2, |_| vec![]);
-    for book in configuration.runbooks.values_mut() {
+    for book in configuration.runbooks.edit().values_mut() {
         book.mode = ModeByTime { earned: Some(Earned { after }), ..ModeByTime::always(Mode::Auto) };
     }
     configuration
@@ -67,7 +67,7 @@ async fn what_is_earned_is_kept_read_again_and_outlives_the_incidents() {
     assert_eq!(standing(&again, &configuration), kept, "the incidents are gone, and what they earned is not");
     // Another text has earned nothing, and says so; the first one has it back when it is put back.
     let mut changed = configuration.clone();
-    changed.runbooks.get_mut(&name(0)).unwrap().remedies[0].verify.hold = Span::secs(3);
+    changed.runbooks.edit().get_mut(&name(0)).unwrap().remedies[0].verify.hold = Span::secs(3);
     let stands = overview(&changed.runbooks[&name(0)], &changed, &again.ledger(), much_later);
     assert_eq!((stands.mode, stands.before), (Mode::Observe, Some(Mode::Ask)));
     assert!(stands.bound[0].why.contains("what it does has changed since it earned ask"), "{:?}", stands.bound);
@@ -116,11 +116,11 @@ async fn a_level_that_fell_since_the_decision_stops_the_start() {
 #[tokio::test]
 async fn a_cure_that_came_back_and_an_act_that_failed_lower_it() {
     let mut configuration = trusting(1);
-    configuration.runbooks.get_mut(&name(0)).unwrap().limits.recurrence =
+    configuration.runbooks.edit().get_mut(&name(0)).unwrap().limits.recurrence =
         Some(Recurrence { times: 1, within: Span::secs(86_400) });
     let free = {
         let mut free = configuration.clone();
-        free.runbooks.values_mut().for_each(|book| book.mode.earned = None);
+        free.runbooks.edit().values_mut().for_each(|book| book.mode.earned = None);
         free
     };
     let (_folder, journal) = opened(&configuration).await;

@@ -229,9 +229,11 @@ async fn acts_of_other_runbooks_on_one_target_count_together() {
     let mut configuration = estate(3, |_| vec![]);
     configuration.rules.per_target.rate = vec![Rate { count: 1, per: Span::secs(3_600) }];
     // The second one acts on the first one's target; the third has its own.
-    let book = configuration.runbooks.get_mut(&name(1)).unwrap();
+    let mut books = configuration.runbooks.edit();
+    let book = books.get_mut(&name(1)).unwrap();
     book.remedies[0].steps[0].target = Some(target(0));
     book.look.get_mut("ledger").unwrap().target = Some(target(0));
+    drop(books);
     let (_folder, journal) = opened(&configuration).await;
     hear(&journal, 0..3, NOW).await;
     let mut claims = [looked(&journal, NOW).await, looked(&journal, NOW).await, looked(&journal, NOW).await];

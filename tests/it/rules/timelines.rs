@@ -262,8 +262,8 @@ async fn no_more_are_at_work_than_may_be_and_all_get_their_turn() {
 #[tokio::test]
 async fn a_cure_that_comes_back_asks_and_a_breaker_opens() {
     let mut configuration = estate(2, |_| vec![]);
-    let book = configuration.runbooks.get_mut(&name(0)).unwrap();
-    book.limits.recurrence = Some(Recurrence { times: 2, within: Span::secs(6 * 3_600) });
+    let often = Recurrence { times: 2, within: Span::secs(6 * 3_600) };
+    configuration.runbooks.edit().get_mut(&name(0)).unwrap().limits.recurrence = Some(often);
     let night = Night::begin(configuration).await;
     for _ in 0..2 {
         night.breaks([0].into_iter()).await;

@@ -95,7 +95,7 @@ fn the_reasons_are_told_apart() {
     assert_eq!(sort(&scene, "dba", Proof::Token), Some(Sort::Own));
     scene.current.approval.self_approval = true;
     assert_eq!(sort(&scene, "dba", Proof::Token), None);
-    scene.current.runbooks.clear();
+    scene.current.runbooks.edit().clear();
     assert_eq!(sort(&scene, "dba", Proof::Token), Some(Sort::Configuration));
     // Nobody is named: any name counts, also the starter's, because it proves nothing.
     scene.current = configuration(super::runbook(Mode::Ask));
@@ -122,8 +122,10 @@ fn a_command_that_is_another_by_now_is_not_what_was_shown() {
     let exec = runbook::action::Exec { run: "flush".to_owned(), within: Span::secs(10) };
     ask.order.action = Action::Docker(DockerAction::Exec(exec));
     ask.order.target = web.clone();
-    let step = &mut scene.current.runbooks.get_mut("cure").unwrap().remedies[0].steps[0];
+    let mut books = scene.current.runbooks.edit();
+    let step = &mut books.get_mut("cure").unwrap().remedies[0].steps[0];
     (step.action, step.target) = (ask.order.action.clone(), Some(web.clone()));
+    drop(books);
     scene.current.inventory = Inventory::new([target("--cache")]);
     let shown = ask.order.describe_on(&scene.findings, scene.current.inventory.get(&web));
     ask.shown = Ask::show(shown);

@@ -143,7 +143,7 @@ fn a_deed_is_what_is_done_and_not_by_whose_word_or_how_often() {
 /// A scene whose runbook has to earn its autonomy, and has earned this.
 fn earned(ceiling: Mode, level: Mode) -> Scene {
     let mut scene = Scene::new(ceiling);
-    scene.current.runbooks.get_mut("cure").unwrap().mode.earned = RULE;
+    scene.current.runbooks.edit().get_mut("cure").unwrap().mode.earned = RULE;
     scene.history.earned.record = Record { level, ..Record::default() };
     scene
 }
@@ -168,7 +168,7 @@ fn the_lowest_of_ceiling_and_record_is_in_force_and_the_gate_names_who_lifts_it(
     assert!(both.contains("(default; earned ask") && both.contains("`mode` lifts it; and 3 more cures"), "{both}");
     // Opt-in only: the same record counts for nothing where nothing is to be earned.
     let mut free = earned(Mode::Auto, Mode::Observe);
-    free.current.runbooks.get_mut("cure").unwrap().mode.earned = None;
+    free.current.runbooks.edit().get_mut("cure").unwrap().mode.earned = None;
     assert!(matches!(free.rule().decision, Decision::Act(_)));
 }
 

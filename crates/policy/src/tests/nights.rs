@@ -72,7 +72,7 @@ proptest! {
     ) {
         let mut free = configuration(runbook(Mode::Ask));
         free.intervals = interval(from, from + long);
-        free.runbooks.get_mut("cure").unwrap().mode.during.insert("night".to_owned(), Mode::Auto);
+        free.runbooks.edit().get_mut("cure").unwrap().mode.during.insert("night".to_owned(), Mode::Auto);
         let mut quiet = configuration(runbook(Mode::Auto));
         quiet.intervals = interval(from, from + long);
         let actions = vec!["rehearsal.effect".to_owned()];
@@ -97,7 +97,7 @@ fn the_hour_that_is_skipped_never_comes_and_the_one_that_is_repeated_comes_twice
     let minutes = |month: i64| {
         let mut current = configuration(runbook(Mode::Ask));
         current.intervals = interval(120, 180);
-        current.runbooks.get_mut("cure").unwrap().mode.during.insert("night".to_owned(), Mode::Auto);
+        current.runbooks.edit().get_mut("cure").unwrap().mode.during.insert("night".to_owned(), Mode::Auto);
         let from = changes_at(2026, month) - 6 * 60 * MINUTE;
         (0..12 * 60).filter(|minute| matches!(ruled(&current, from + minute * MINUTE), Decision::Act(_))).count()
     };

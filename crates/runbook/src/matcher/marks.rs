@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Marks(u128);
 
 impl Marks {
+    /// Of what is for no alert at all.
+    pub(crate) const NONE: Marks = Marks(0);
     /// On every alert; of a matcher that wants no certain value it is the only one.
     const ALWAYS: Marks = Marks(1 << 127);
 
@@ -36,7 +38,7 @@ impl Marks {
     }
 
     /// False where a matcher with these marks cannot hold for an alert with those.
-    pub(super) fn may_hold(self, alert: Marks) -> bool {
+    pub(crate) fn may_hold(self, alert: Marks) -> bool {
         self.0 & alert.0 != 0
     }
 }

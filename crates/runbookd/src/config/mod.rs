@@ -18,7 +18,7 @@ mod yaml;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use runbook::book::{Configuration, Runbook};
+use runbook::book::{Configuration, Runbooks};
 
 pub use check::against;
 pub use complaint::{Complaint, Complaints, Severity};
@@ -95,8 +95,7 @@ pub fn load(dir: &Path) -> Result<Loaded, Complaints> {
     for file in daemon_file.iter().chain(&targets_file).chain(&runbook_files) {
         sources.insert(file.name().to_owned(), file.text().to_owned());
     }
-    let runbooks: BTreeMap<String, Runbook> =
-        found.into_iter().filter_map(|(_, found)| Some((found.name, found.runbook?))).collect();
+    let runbooks: Runbooks = found.into_iter().filter_map(|(_, found)| Some((found.name, found.runbook?))).collect();
     for document in daemon_file.iter().chain(&targets_file).chain(&runbook_files) {
         complaints.add_file(document.name(), document.text(), document.take_complaints());
     }

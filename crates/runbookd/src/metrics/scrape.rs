@@ -86,7 +86,7 @@ impl Metrics {
     fn stands(&self, ledger: &Ledger, current: &Configuration, now: Stamp) {
         self.modes.clear();
         self.breakers.clear();
-        for (runbook, rules) in &current.runbooks {
+        for (runbook, rules) in current.runbooks.iter() {
             let one = policy::overview(rules, current, ledger, now);
             for mode in [Mode::Observe, Mode::Ask, Mode::Auto] {
                 let labels = ByMode { runbook: runbook.clone(), mode: mode.word() };

@@ -1,6 +1,6 @@
-//! All runbooks by name, and beside them one number each, by which routing passes over most of them. Why a type of its own: every
-//! alert is compared with every runbook, and a runbook is large; the numbers lie side by side. Deliberately changed only through
-//! [`Runbooks::edit`], after which they are made anew: a runbook whose number is an old one would not hear of its alerts.
+//! All runbooks by name, and beside them the marks of each, by which routing passes over most of them. Why a type of its own: every
+//! alert is compared with every runbook, and a runbook is large; the marks lie side by side. Deliberately changed only through
+//! [`Runbooks::edit`], after which they are made anew: a runbook whose marks are old ones would not hear of its alerts.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -77,7 +77,7 @@ impl Deref for Runbooks {
     }
 }
 
-// The numbers follow from the runbooks.
+// The marks follow from the runbooks.
 impl PartialEq for Runbooks {
     fn eq(&self, other: &Self) -> bool {
         self.by_name == other.by_name

@@ -7,7 +7,7 @@
 
 mod times;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -121,9 +121,6 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
             runner.arg("--cargo-metadata").arg(&built.metadata).arg("--binaries-metadata").arg(&built.binaries);
             runner.arg("--test-threads").arg(threads().to_string());
             runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
-            if let Some(memory) = memory()? {
-                runner.env("TMPDIR", memory);
-            }
             let _ = std::fs::remove_file(report());
             command::shown_until(&mut runner, "     Summary [")?
         }
@@ -142,26 +139,10 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
     Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How many tests run at a time: two more than there are processors, for the rows of tests that mostly wait
-/// (`.config/nextest.toml`). With three more, tried, real servers were late now and then.
+/// How many tests run at a time: one more than there are processors, because much of what is tested waits. With two more on two
+/// processors, tried, real servers were so late that what is promised of them no longer held.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from) + 2
-}
-
-/// Where the tests' Engines and databases have their data, unless the caller says where by `TMPDIR`: in memory, where there is room.
-/// They live for seconds, and on a disk much of that goes into files that nobody will read. What a process killed in the middle
-/// finds afterwards is the same on both; only a machine that dies would tell them apart, and no test here kills one.
-fn memory() -> Result<Option<PathBuf>> {
-    /// Enough for all that runs side by side: a private Engine with its images takes some 100 MiB.
-    const ROOM: u64 = 4 << 30;
-    let place = Path::new("/dev/shm");
-    let Some(there) = rustix::fs::statvfs(place).ok().filter(|_| std::env::var_os("TMPDIR").is_none()) else {
-        return Ok(None);
-    };
-    let roomy = there.f_bavail.saturating_mul(there.f_frsize) >= ROOM;
-    let runs_programs = !there.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
-    let own = place.join(format!("runbookd-tests-{}", rustix::process::geteuid().as_raw()));
-    if roomy && runs_programs { paths::make(own).map(Some) } else { Ok(None) }
+    std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
 /// Where the runner leaves each test's time.

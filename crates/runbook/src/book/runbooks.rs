@@ -24,7 +24,9 @@ impl Runbooks {
     pub fn matching(&self, labels: &Labels) -> Vec<&Runbook> {
         let marks = Marks::of(labels);
         let may_match = self.by_name.values().zip(&self.wants).filter(|(_, wants)| wants.may_hold(marks));
-        let matches = |runbook: &&Runbook| runbook.matches.as_ref().is_some_and(|matchers| matchers.matches(labels));
+        let matches = |runbook: &&Runbook| {
+            runbook.matches.as_ref().is_some_and(|matchers| matchers.may_match(marks) && matchers.matches(labels))
+        };
         may_match.map(|(runbook, _)| runbook).filter(matches).collect()
     }
 

@@ -30,7 +30,7 @@ pub enum Attribute {
     Database,
     /// The exit code of a container.
     ExitCode,
-    /// An entry of a rehearsal's ledger that is there by half.
+    /// An entry of a ledger in a test's world that is there by half. No probe writes it.
     Half,
     /// What a container's health check says; empty without one.
     Health,
@@ -42,7 +42,7 @@ pub enum Attribute {
     Kept,
     /// The name of a container.
     Name,
-    /// Why a container cannot be cloned; empty where it can.
+    /// Why a container cannot be cloned; not there where it can.
     NoClone,
     /// The number of a container within its service, as Compose counts.
     Number,
@@ -50,13 +50,13 @@ pub enum Attribute {
     OomKilled,
     /// The restart policy of a container.
     Policy,
-    /// Why a container may not be touched; empty where it may.
+    /// Why a container may not be touched; not there where it may.
     Refused,
     /// The full id of the container in whose place this one is.
     Replaces,
-    /// Whether a session sends a copy of the database's log.
+    /// Whether a session's role may send copies of the database's log, or cannot be told.
     Replication,
-    /// How often the Engine has restarted a container.
+    /// How often the Engine has restarted a container by itself.
     Restarts,
     /// For how long a running container has run, in seconds.
     RunningSeconds,

@@ -203,4 +203,12 @@ fn marks_refuse_nearly_everything_that_does_not_match() {
     };
     assert!(may(7));
     assert!((0..200).filter(|number| may(*number)).count() < 20);
+    // The label that many alerts share is not the one to go by, wherever it stands.
+    let alert =
+        |name: &str| Marks::of(&[("alertname", name), ("severity", "page")].map(|(n, v)| (n.to_owned(), v.to_owned())).into());
+    for entries in [["severity=\"page\"", "alertname=\"Full\""], ["alertname=~\"Full\"", "severity=\"page\""]] {
+        let matchers = Matchers::parse(entries).unwrap();
+        assert!(matchers.wants().may_hold(alert("Full")) && matchers.may_match(alert("Full")));
+        assert!(!matchers.wants().may_hold(alert("Empty")) && !matchers.may_match(alert("Empty")));
+    }
 }

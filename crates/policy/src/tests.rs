@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use runbook::action::{Action, DockerAction, Patience, RehearsalAction, Start};
-use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
+use runbook::alert::{ALERTNAME, Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Rate, Recurrence, Remedy, Runbook, Runbooks, Step, Verify};
 use runbook::condition::{Condition, Value};
 use runbook::finding::{Attribute, Attributes, Finding, Findings, Seen, Subject};
@@ -371,6 +371,29 @@ fn the_most_careful_mode_wins() {
     assert_eq!(scene.closed_gate(), "mode");
     let Decision::End { how, .. } = scene.rule().decision else { panic!("observe does not wait") };
     assert_eq!(how, How::Refused);
+}
+
+proptest! {
+    #[test]
+    fn every_runbook_whose_matchers_hold_hears_of_an_alert(
+        entries in prop::collection::vec("(alertname|a)(=|!=|=~|!~)\"[ab|.]{0,4}\"", 0..5),
+        alert in "[ab]{0,2}",
+        other in "[ab]{0,1}",
+    ) {
+        let labels = Labels::from([(ALERTNAME.to_owned(), alert), ("a".to_owned(), other)]);
+        let mut all: Vec<Runbook> = Vec::new();
+        for (number, entry) in entries.iter().enumerate() {
+            let matches = Some(Matchers::parse([entry.as_str(), "a!=\"b\""]).unwrap());
+            all.push(Runbook { name: format!("cure-{number}"), matches, ..runbook(Mode::Auto) });
+        }
+        let holds = |runbook: &&Runbook| runbook.matches.as_ref().unwrap().matches(&labels);
+        let expected: Vec<&str> = all.iter().filter(holds).map(|runbook| runbook.name.as_str()).collect();
+        let runbooks: Runbooks = all.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
+        let configuration = Configuration { runbooks, ..configuration(runbook(Mode::Auto)) };
+        let routing = route(&configuration, &labels);
+        let chosen = routing.chosen.iter().map(|(runbook, _)| runbook.name.as_str());
+        prop_assert_eq!(chosen.chain(routing.refused.iter().map(|(name, _)| *name)).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::time::Stamp;
 /// Labels or annotations: names to values, ordered by bytes as Go orders them.
 pub type Labels = BTreeMap<String, String>;
 
+/// The label that names an alert.
+pub const ALERTNAME: &str = "alertname";
+
 /// The label, and its value, of what is said about runbookd itself: for people, and never for a runbook.
 pub const NOT_FOR_US: (&str, &str) = ("runbookd", "never");
 
@@ -103,7 +106,7 @@ pub struct Alert {
 impl Alert {
     /// The `alertname` label, or nothing.
     pub fn name(&self) -> &str {
-        self.labels.get("alertname").map_or("", String::as_str)
+        self.labels.get(ALERTNAME).map_or("", String::as_str)
     }
 }
 

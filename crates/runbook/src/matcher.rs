@@ -12,7 +12,6 @@
 mod classic;
 mod dialect;
 mod grammar;
-mod marks;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +21,6 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use dialect::{Anchoring, compile};
-pub(crate) use marks::Marks;
 
 /// The longest `match:` entry that is read, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 8 * 1024;
@@ -120,8 +118,6 @@ pub struct Matcher {
     value: String,
     /// Set exactly for the two pattern operators.
     pattern: Option<Pattern>,
-    /// Without one of these on an alert it does not hold.
-    wants: Marks,
 }
 
 impl Matcher {
@@ -191,12 +187,7 @@ impl Matcher {
                 )
             })?),
         };
-        let wants = match (op, &pattern) {
-            (Op::Equal, _) => Marks::one_of(name, std::iter::once(value)),
-            (Op::Matches, Some(Pattern::OneOf)) => Marks::one_of(name, value.split('|')),
-            _ => Marks::any(),
-        };
-        Ok(Matcher { name: name.into(), op, value: value.into(), pattern, wants })
+        Ok(Matcher { name: name.into(), op, value: value.into(), pattern })
     }
 
     /// The label that is looked at.
@@ -223,6 +214,15 @@ impl Matcher {
             (Op::Matches, pattern) => pattern.as_ref().is_some_and(|pattern| pattern.is_match(&self.value, found)),
             // A pattern is always there for this operator; were it not, nothing is matched rather than everything.
             (Op::NotMatches, pattern) => pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&self.value, found)),
+        }
+    }
+
+    /// The only values of its label for which it holds, where that is a list.
+    fn values(&self) -> Option<Vec<&str>> {
+        match (self.op, &self.pattern) {
+            (Op::Equal, _) => Some(vec![&self.value]),
+            (Op::Matches, Some(Pattern::OneOf)) => Some(self.value.split('|').collect()),
+            _ => None,
         }
     }
 
@@ -297,16 +297,9 @@ impl Matchers {
         if errors.is_empty() { Ok(Matchers::of(all)) } else { Err(errors) }
     }
 
-    /// Of the matcher that wants the fewest values, and of several the one on the alert's name, which tells most alerts apart:
-    /// without one of these on an alert they do not hold. With them they may.
-    pub(crate) fn wants(&self) -> Marks {
-        let few = |matcher: &&Matcher| (matcher.wants.many(), matcher.name() != "alertname");
-        self.0.iter().min_by_key(few).map_or(Marks::any(), |matcher| matcher.wants)
-    }
-
-    /// False where one of them cannot hold for labels with these marks; true says nothing. Many times as quick as [`Matchers::matches`].
-    pub(crate) fn may_match(&self, marks: Marks) -> bool {
-        self.0.iter().all(|matcher| matcher.wants.may_hold(marks))
+    /// The only values of this label for which all of them may hold, where that is a list; `None` says nothing.
+    pub(crate) fn values_of(&self, label: &str) -> Option<Vec<&str>> {
+        self.0.iter().filter(|matcher| matcher.name == label).find_map(Matcher::values)
     }
 
     /// Whether every matcher holds for these labels.

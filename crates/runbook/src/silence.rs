@@ -8,13 +8,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Labels, NOT_FOR_US};
+use crate::alert::{ALERTNAME, Labels, NOT_FOR_US};
 use crate::incident::Trigger;
 use crate::text::inert;
 use crate::time::Stamp;
 
-/// The label that names an alert.
-const NAME: &str = "alertname";
 /// What a value begins with that is taken from the alert which opened the incident.
 const TAKEN: &str = "labels.";
 /// How the alerts about runbookd itself begin: whoever watches it must always hear.
@@ -55,8 +53,8 @@ impl SideEffect {
         if let Some((label, _)) = labels.iter().find(|(_, value)| value.strip_prefix(TAKEN) == Some("")) {
             return Err(flaw(label, "names no label of the alert", "write labels.NAME, for example labels.queue"));
         }
-        if labels.get(NAME).is_some_and(|name| name.starts_with(TAKEN)) {
-            return Err(flaw(NAME, "is not written out", "name the alert that the step raises"));
+        if labels.get(ALERTNAME).is_some_and(|name| name.starts_with(TAKEN)) {
+            return Err(flaw(ALERTNAME, "is not written out", "name the alert that the step raises"));
         }
         // Whatever a label of the alert says has to pass the same test again.
         exact(&labels)?;
@@ -65,7 +63,7 @@ impl SideEffect {
 
     /// The alert's name.
     pub fn name(&self) -> &str {
-        self.0.get(NAME).map_or("", String::as_str)
+        self.0.get(ALERTNAME).map_or("", String::as_str)
     }
 
     /// The labels whose values stand in the runbook, the name included.
@@ -197,11 +195,11 @@ fn exact(labels: &Labels) -> Result<(), Flaw> {
         }
     }
     let all = |message: &str, mend| Flaw { label: None, message: message.to_owned(), mend };
-    let Some(name) = labels.get(NAME) else {
+    let Some(name) = labels.get(ALERTNAME) else {
         return Err(all("no alert is named", "add `alertname`: the alert that the step raises by itself"));
     };
     if name.starts_with(OURS) || name == HEARTBEAT {
-        return Err(flaw(NAME, "names an alert about runbookd itself, which is never silenced", "remove it"));
+        return Err(flaw(ALERTNAME, "names an alert about runbookd itself, which is never silenced", "remove it"));
     }
     if labels.len() < 2 {
         return Err(all(

@@ -1,33 +1,31 @@
-//! All runbooks by name, and beside them the marks of each, by which routing passes over most of them. Why a type of its own: every
-//! alert is compared with every runbook, and a runbook is large; the marks lie side by side. Deliberately changed only through
-//! [`Runbooks::edit`], after which they are made anew: a runbook whose marks are old ones would not hear of its alerts.
+//! All runbooks by name, and beside them which of them each alert's name leads to. Why a type of its own: nearly every runbook names
+//! its alerts, and without that every alert would be compared with every runbook. Deliberately changed only through
+//! [`Runbooks::edit`], after which the names are gathered anew: a runbook that is not among them would not hear of its alerts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::alert::Labels;
+use crate::alert::{ALERTNAME, Labels};
 use crate::book::Runbook;
-use crate::matcher::Marks;
 
 /// All runbooks by name.
 #[derive(Clone, Debug, Default)]
 pub struct Runbooks {
     by_name: BTreeMap<String, Runbook>,
-    /// What each wants, in the same order.
-    wants: Vec<Marks>,
+    /// The names of those that are for no other alerts than these; an alert without a name has the empty one.
+    by_alert: BTreeMap<String, Vec<String>>,
+    /// The names of those of which that cannot be said.
+    others: Vec<String>,
 }
 
 impl Runbooks {
-    /// Those whose matchers all hold for these labels, by name.
+    /// Those whose matchers all hold for these labels, in no order.
     pub fn matching(&self, labels: &Labels) -> Vec<&Runbook> {
-        let marks = Marks::of(labels);
-        let may_match = self.by_name.values().zip(&self.wants).filter(|(_, wants)| wants.may_hold(marks));
-        let matches = |runbook: &&Runbook| {
-            runbook.matches.as_ref().is_some_and(|matchers| matchers.may_match(marks) && matchers.matches(labels))
-        };
-        may_match.map(|(runbook, _)| runbook).filter(matches).collect()
+        let named = self.by_alert.get(labels.get(ALERTNAME).map_or("", String::as_str));
+        let may_match = named.into_iter().flatten().chain(&self.others).filter_map(|name| self.by_name.get(name));
+        may_match.filter(|runbook| runbook.matches.as_ref().is_some_and(|matchers| matchers.matches(labels))).collect()
     }
 
     /// All of them, to be changed until this is dropped.
@@ -61,8 +59,17 @@ impl Drop for Edit<'_> {
 
 impl From<BTreeMap<String, Runbook>> for Runbooks {
     fn from(by_name: BTreeMap<String, Runbook>) -> Self {
-        let wants = |runbook: &Runbook| runbook.matches.as_ref().map_or(Marks::NONE, |matchers| matchers.wants());
-        Self { wants: by_name.values().map(wants).collect(), by_name }
+        let (mut by_alert, mut others) = (BTreeMap::<String, Vec<String>>::new(), Vec::new());
+        for (name, runbook) in &by_name {
+            let Some(matchers) = &runbook.matches else { continue };
+            match matchers.values_of(ALERTNAME) {
+                Some(alerts) => alerts.into_iter().collect::<BTreeSet<_>>().into_iter().for_each(|alert| {
+                    by_alert.entry(alert.to_owned()).or_default().push(name.clone());
+                }),
+                None => others.push(name.clone()),
+            }
+        }
+        Self { by_name, by_alert, others }
     }
 }
 
@@ -79,7 +86,7 @@ impl Deref for Runbooks {
     }
 }
 
-// The marks follow from the runbooks.
+// The rest follows from the runbooks.
 impl PartialEq for Runbooks {
     fn eq(&self, other: &Self) -> bool {
         self.by_name == other.by_name

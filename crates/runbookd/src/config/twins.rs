@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runbook::alert::Labels;
+use runbook::alert::{ALERTNAME, Labels};
 use runbook::book::Runbook;
 use runbook::matcher::Matchers;
 use runbook::text::inert;
@@ -59,8 +59,8 @@ fn written(matchers: &Matchers) -> BTreeSet<String> {
 
 /// An example of an alert, by its name and the labels that matter.
 fn alert(labels: &Labels) -> String {
-    let name = labels.get("alertname").map_or("", String::as_str);
-    let more = labels.iter().filter(|(label, value)| *label != "alertname" && !value.is_empty());
+    let name = labels.get(ALERTNAME).map_or("", String::as_str);
+    let more = labels.iter().filter(|(label, value)| *label != ALERTNAME && !value.is_empty());
     let more: Vec<String> = more.map(|(label, value)| format!("{}={}", inert(label, 40), inert(value, 40))).collect();
     match more.is_empty() {
         true => format!("the alert `{}`", inert(name, 80)),

@@ -3,6 +3,7 @@
 //! tried in order, a match without `continue` ends it, and a parent's receiver counts only where no child matched.
 
 use runbook::Span;
+use runbook::alert::ALERTNAME;
 use runbook::book::Runbook;
 use runbook::matcher::{Matcher, Op};
 use serde::Deserialize;
@@ -353,7 +354,7 @@ impl Routes<'_> {
     fn is_heartbeat(&self, route: &WrittenRoute) -> bool {
         let name = self.loaded.daemon.watchdog.as_ref().map_or("Watchdog", |watchdog| watchdog.alert.as_str());
         self.matchers(route).is_some_and(|all| {
-            all.iter().any(|matcher| (matcher.name(), matcher.op(), matcher.value()) == ("alertname", Op::Equal, name))
+            all.iter().any(|matcher| (matcher.name(), matcher.op(), matcher.value()) == (ALERTNAME, Op::Equal, name))
         })
     }
 

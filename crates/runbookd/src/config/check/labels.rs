@@ -1,6 +1,7 @@
 //! Labels that a runbook needs, against the rules that fire its alerts: a name that no rule has, a label that a rule neither
 //! sets nor leaves, a value that names nothing in the inventory. What only the running query knows is said to be so.
 
+use runbook::alert::ALERTNAME;
 use runbook::book::Runbook;
 use runbook::matcher::{Matcher, Matchers};
 use runbook::target::TargetSelector;
@@ -24,7 +25,7 @@ struct Need<'a> {
 pub fn complain(loaded: &Loaded, all: &[Rule<'_>], pages: &Pages<'_>) {
     for runbook in loaded.configuration.runbooks.values() {
         let Some(matchers) = &runbook.matches else { continue };
-        let named: Vec<Matcher> = matchers.as_slice().iter().filter(|matcher| matcher.name() == "alertname").cloned().collect();
+        let named: Vec<Matcher> = matchers.as_slice().iter().filter(|matcher| matcher.name() == ALERTNAME).cloned().collect();
         let rules: Vec<&Rule<'_>> = all.iter().filter(|rule| rule.satisfies(&named) == Certainty::Yes).collect();
         if rules.is_empty() {
             continue;
@@ -41,7 +42,7 @@ fn names(runbook: &Runbook, named: &[Matcher], rules: &[&Rule<'_>], pages: &Page
     let spelt = named.iter().filter_map(spelt_out).flatten();
     let missing: Vec<String> = spelt
         .filter(|name| !name.is_empty() && !rules.iter().any(|rule| rule.name == *name))
-        .filter(|name| named.iter().all(|matcher| matcher.matches(&[("alertname".to_owned(), name.clone())].into())))
+        .filter(|name| named.iter().all(|matcher| matcher.matches(&[(ALERTNAME.to_owned(), name.clone())].into())))
         .map(|name| format!("`{}`", inert(&name, 80)))
         .collect();
     if !missing.is_empty() {
@@ -51,7 +52,7 @@ fn names(runbook: &Runbook, named: &[Matcher], rules: &[&Rule<'_>], pages: &Page
 }
 
 fn needs<'a>(runbook: &'a Runbook, matchers: &'a Matchers) -> Vec<Need<'a>> {
-    let matched = matchers.as_slice().iter().filter(|matcher| matcher.name() != "alertname" && !matcher.matches_absence());
+    let matched = matchers.as_slice().iter().filter(|matcher| matcher.name() != ALERTNAME && !matcher.matches_absence());
     let mut all: Vec<Need<'_>> = matched.map(|matcher| Need { label: matcher.name(), part: "match", looked_up: false }).collect();
     if let TargetSelector::Lookup { label, .. } = &runbook.target {
         all.push(Need { label, part: "target", looked_up: true });

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use runbook::Span;
 use runbook::action::Lasts;
-use runbook::alert::Labels;
+use runbook::alert::{ALERTNAME, Labels};
 use runbook::book::{Mode, Remedy, Runbook, Step};
 use runbook::matcher::Matcher;
 use runbook::target::TargetSelector;
@@ -183,8 +183,8 @@ fn freest(runbook: &Runbook, remedy: &Remedy) -> Mode {
 /// Whether an alert of this name may start a runbook, and how long it is pending then.
 fn starts(rules: &[Rule<'_>], alert: &str, runbook: &Runbook) -> Option<Duration> {
     let matchers = runbook.matches.as_ref()?.as_slice();
-    let named: Labels = [("alertname".to_owned(), alert.to_owned())].into();
-    let by_name = |matcher: &&Matcher| matcher.name() == "alertname";
+    let named: Labels = [(ALERTNAME.to_owned(), alert.to_owned())].into();
+    let by_name = |matcher: &&Matcher| matcher.name() == ALERTNAME;
     if !matchers.iter().filter(by_name).all(|matcher| matcher.matches(&named)) {
         return None;
     }

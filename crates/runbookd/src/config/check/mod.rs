@@ -19,6 +19,7 @@ mod steps;
 
 use std::path::{Path, PathBuf};
 
+use runbook::alert::ALERTNAME;
 use runbook::matcher::Matcher;
 
 use super::complaint::{Complaints, Severity};
@@ -113,7 +114,7 @@ fn idle_runbooks(loaded: &Loaded, all: &[Rule<'_>], complaints: &mut Complaints)
         }
         let Some(place) = loaded.places.get(&runbook.name) else { continue };
         let wanted =
-            matchers.as_slice().iter().find(|matcher| matcher.name() == "alertname").map(Matcher::value).unwrap_or_default();
+            matchers.as_slice().iter().find(|matcher| matcher.name() == ALERTNAME).map(Matcher::value).unwrap_or_default();
         let near = runbook::text::closest(wanted, all.iter().map(|rule| rule.name.as_str()));
         let mend = match near {
             Some(name) if name == wanted => {
@@ -137,7 +138,7 @@ fn is_handled(loaded: &Loaded, rule: &Rule<'_>) -> bool {
 fn nearest<'a>(loaded: &'a Loaded, name: &str) -> Option<&'a str> {
     loaded.configuration.runbooks.values().find_map(|runbook| {
         let matchers = runbook.matches.as_ref()?.as_slice();
-        let value = matchers.iter().find(|matcher| matcher.name() == "alertname")?.value();
+        let value = matchers.iter().find(|matcher| matcher.name() == ALERTNAME)?.value();
         runbook::text::closest(name, value.split('|')).map(|_| runbook.name.as_str())
     })
 }

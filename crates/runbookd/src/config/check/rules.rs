@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runbook::Span;
+use runbook::alert::ALERTNAME;
 use runbook::matcher::Matcher;
 use serde::Deserialize;
 
@@ -65,7 +66,7 @@ pub fn rules(document: &Document) -> Vec<Rule<'_>> {
                     labels.insert(key.clone(), (!value.contains("{{")).then(|| value.clone()));
                 }
             }
-            labels.insert("alertname".to_owned(), Some(name.clone()));
+            labels.insert(ALERTNAME.to_owned(), Some(name.clone()));
             let pending = rule.pending.as_ref().and_then(Placed::get).copied().unwrap_or(Span::secs(0));
             let left = rule.expr.as_ref().and_then(Placed::get).and_then(|expression| labels_left(expression));
             all.push(Rule { document, at: placed.at(), name: name.clone(), labels, pending, left });
@@ -82,7 +83,7 @@ pub fn rules(document: &Document) -> Vec<Rule<'_>> {
 pub fn our_own(document: &Document, at: Bytes) -> Rule<'_> {
     let (label, never) = runbook::alert::NOT_FOR_US;
     let name = crate::giving_up::ALERT.to_owned();
-    let fixed = [("alertname", name.as_str()), (label, never), ("job", "runbookd")];
+    let fixed = [(ALERTNAME, name.as_str()), (label, never), ("job", "runbookd")];
     let mut labels: BTreeMap<String, Option<String>> =
         fixed.into_iter().map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).collect();
     labels.extend(["severity", "instance", "incident", "runbook", "target", "class"].map(|name| (name.to_owned(), None)));

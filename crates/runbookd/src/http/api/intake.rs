@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use runbook::alert::{AlertStatus, Fingerprint, Labels};
+use runbook::alert::{ALERTNAME, AlertStatus, Fingerprint, Labels};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub(super) async fn fire(State(api): State<Api>, body: Bytes) -> Answer {
     if fired.alert.is_empty() {
         return Err(Problem::bad("the alert has no name", "name it in `alert`"));
     }
-    fired.labels.insert("alertname".to_owned(), fired.alert);
+    fired.labels.insert(ALERTNAME.to_owned(), fired.alert);
     let fingerprint = Fingerprint::of(&fired.labels);
     let now = api.daemon.clock.now();
     let payload = json!({

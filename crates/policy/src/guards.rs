@@ -287,8 +287,8 @@ pub(crate) fn evidence(case: &Case<'_>, order: &Order) -> Word {
 /// Whether verified cures came back as often as a mask's do, with the numbers.
 pub(crate) fn masks(limit: Option<Recurrence>, cured: &[Stamp], now: Stamp) -> Option<String> {
     let limit = limit?;
-    let window = limit.within.duration();
-    let came_back = cured.iter().filter(|at| now.since(**at) < window).count();
+    let window = now.window(limit.within.duration());
+    let came_back = cured.iter().filter(|at| window.holds(**at)).count();
     (came_back >= limit.times as usize).then(|| {
         format!("{came_back} verified cures within {} came back: this cure masks a cause, so a person is asked", limit.within)
     })
@@ -315,11 +315,11 @@ impl<'a> Past<'a> {
             return Ok("counted when the step began".into());
         }
         for rate in &self.rules.limits.rate {
-            let window = rate.per.duration();
-            let within = || self.case.history.attempts.iter().filter(|a| self.case.now.since(a.at) < window);
+            let window = self.case.now.window(rate.per.duration());
+            let within = || self.case.history.attempts.iter().filter(|attempted| window.holds(attempted.at));
             let acts = within().count();
             if let Some(over) = acts.checked_sub(rate.count as usize) {
-                let room = within().nth(over).map(|attempted| attempted.at.plus(window));
+                let room = within().nth(over).map(|attempted| attempted.at.plus(rate.per.duration()));
                 let why = format!("{acts} acts within {} and {} are allowed", rate.per, rate.count);
                 return Err(end(How::HandedOver, format!("{why} ({})", room_again("limits.rate", room))));
             }

@@ -323,7 +323,8 @@ impl Ledger {
 
     fn burst(&self, current: &Configuration, now: Stamp) -> Burst {
         let storm = &current.rules.storm;
-        let lately = self.opened.iter().rev().take_while(|(at, _, _)| now.since(*at) < storm.within.duration());
+        let (within, seen_lately) = (now.window(storm.within.duration()), now.window(SEEN_LATELY));
+        let lately = self.opened.iter().rev().take_while(|(at, _, _)| within.holds(*at));
         let lately: Vec<_> = lately.take(MOST_EXAMINED).collect();
         // While there are few, nothing has to be explained.
         let unexplained = if count(lately.iter()) <= storm.incidents {
@@ -337,7 +338,7 @@ impl Ledger {
                 })
             }))
         };
-        let looked = self.open.values().filter_map(|open| open.looked).filter(|(at, _)| now.since(*at) < SEEN_LATELY);
+        let looked = self.open.values().filter_map(|open| open.looked).filter(|(at, _)| seen_lately.holds(*at));
         let (mut blind, mut all) = (0_u32, 0_u32);
         for (_, sees) in looked {
             all = all.saturating_add(1);
@@ -370,7 +371,7 @@ pub(crate) fn push<T>(all: &mut VecDeque<T>, new: T, at: impl Fn(&T) -> Stamp) {
 }
 
 fn last(all: &VecDeque<Stamp>, most: u32) -> Vec<Stamp> {
-    all.iter().skip(all.len().saturating_sub(most as usize)).copied().collect()
+    all.range(all.len().saturating_sub(most as usize)..).copied().collect()
 }
 
 fn most_counted(rates: &[Rate]) -> u32 {
@@ -380,7 +381,8 @@ fn most_counted(rates: &[Rate]) -> u32 {
 /// How many lie within each window. Found by halving, so that neither a long past nor a wide limit costs anything.
 fn within(all: &VecDeque<Stamp>, rates: &[Rate], now: Stamp) -> Vec<Counted> {
     let one = |rate: &Rate| {
-        let acts = all.len() - all.partition_point(|at| now.since(*at) >= rate.per.duration());
+        let window = now.window(rate.per.duration());
+        let acts = all.len() - all.partition_point(|at| !window.holds(*at));
         // There is room once as many as are over, and one more, have left the window.
         let leaves = all.len().checked_sub(rate.count as usize).filter(|_| acts >= rate.count as usize);
         let room = leaves.and_then(|index| all.get(index)).map(|at| at.plus(rate.per.duration()));
@@ -393,7 +395,7 @@ fn within(all: &VecDeque<Stamp>, rates: &[Rate], now: Stamp) -> Vec<Counted> {
 fn own_and_others(all: &VecDeque<Attempted>, rates: &[Rate], own: IncidentId) -> Vec<Attempted> {
     let counted = all.len().saturating_sub(most_counted(rates) as usize);
     let others = all.iter().rposition(|attempted| attempted.incident != own).unwrap_or(all.len());
-    all.iter().skip(counted.min(others)).copied().collect()
+    all.range(counted.min(others)..).copied().collect()
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u32 {

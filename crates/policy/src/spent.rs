@@ -41,7 +41,8 @@ impl Spent {
 
     /// How much was spent within so long.
     pub(crate) fn within(&self, window: Duration, now: Stamp) -> u32 {
-        let first = self.0.get(self.0.partition_point(|cost| now.since(cost.at) >= window));
+        let window = now.window(window);
+        let first = self.0.get(self.0.partition_point(|cost| !window.holds(cost.at)));
         let (Some(first), Some(last)) = (first, self.0.back()) else { return 0 };
         u32::try_from(last.sum().saturating_sub(first.before)).unwrap_or(u32::MAX)
     }

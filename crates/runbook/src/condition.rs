@@ -209,13 +209,13 @@ impl Condition {
 
     /// What the condition comes to, given what was seen. Unknown whenever a mentioned field is (see the file's head).
     pub fn evaluate(&self, scope: &dyn Scope) -> Truth {
-        let mut seen = BTreeMap::new();
+        let mut seen = Vec::with_capacity(self.paths.len());
         for path in &self.paths {
             let value = scope.get(path);
             if let Some(why) = value.unknown() {
                 return Truth::Unknown(format!("{path} is unknown: {why}"));
             }
-            seen.insert(path.as_str(), value);
+            seen.push((path.as_str(), value));
         }
         eval::evaluate(&self.root, &seen)
     }

@@ -152,7 +152,7 @@ impl Quiet {
         if meant(target) {
             return Some(target.clone());
         }
-        inventory.leaning_on(target).into_iter().find(|id| meant(id)).cloned()
+        inventory.leaning_on(target).iter().find(|id| meant(id)).cloned()
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
         let small = Disruption { budget: 4, ..rules };
         assert_eq!(small.cost(&inventory, &id("a")), 2);
         assert_eq!(Disruption { budget: 0, ..rules }.cost(&inventory, &id("c")), 1, "nothing is free");
-        assert_eq!(inventory.upstream_of(&id("c")), [&id("a"), &id("b")].into());
+        assert_eq!(*inventory.upstream_of(&id("c")), [id("a"), id("b")].into());
     }
 
     #[test]

@@ -343,10 +343,20 @@ pub struct Target {
 #[serde(from = "Listed")]
 pub struct Inventory {
     targets: BTreeMap<TargetId, Target>,
-    /// What needs a target directly. It follows from the targets, and every decision asks for it.
+    /// What is around each target. It follows from the targets, and every decision asks for it several times.
     #[serde(skip)]
-    needed_by: BTreeMap<TargetId, BTreeSet<TargetId>>,
+    around: BTreeMap<TargetId, Around>,
 }
+
+/// What a target needs, and what needs it, directly or through others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Around {
+    upstream: BTreeSet<TargetId>,
+    leaning: BTreeSet<TargetId>,
+}
+
+/// What is around a target that nobody knows.
+static NOTHING: BTreeSet<TargetId> = BTreeSet::new();
 
 /// An inventory as it is stored.
 #[derive(Deserialize)]
@@ -378,13 +388,15 @@ impl Inventory {
     /// An inventory of these targets; a later one of the same name replaces an earlier one (`check` refuses that before).
     pub fn new(targets: impl IntoIterator<Item = Target>) -> Self {
         let targets: BTreeMap<_, _> = targets.into_iter().map(|target| (target.id.clone(), target)).collect();
-        let mut needed_by: BTreeMap<TargetId, BTreeSet<TargetId>> = BTreeMap::new();
-        for target in targets.values() {
-            for needed in &target.traits.depends_on {
-                needed_by.entry(needed.clone()).or_default().insert(target.id.clone());
+        let mut around: BTreeMap<TargetId, Around> = BTreeMap::new();
+        for id in targets.keys() {
+            let upstream = reached(id, |next| targets.get(next).into_iter().flat_map(|target| &target.traits.depends_on));
+            for needed in &upstream {
+                around.entry(needed.clone()).or_default().leaning.insert(id.clone());
             }
+            around.entry(id.clone()).or_default().upstream = upstream;
         }
-        Self { targets, needed_by }
+        Self { targets, around }
     }
 
     /// The target of this name.
@@ -398,13 +410,13 @@ impl Inventory {
     }
 
     /// Everything that this target needs, directly or through others; not itself. A circle, which `check` refuses, ends too.
-    pub fn upstream_of<'a>(&'a self, id: &'a TargetId) -> BTreeSet<&'a TargetId> {
-        reached(id, |next| self.get(next).into_iter().flat_map(|target| &target.traits.depends_on))
+    pub fn upstream_of(&self, id: &TargetId) -> &BTreeSet<TargetId> {
+        self.around.get(id).map_or(&NOTHING, |around| &around.upstream)
     }
 
     /// Every target that needs this one, directly or through others; not itself.
-    pub fn leaning_on<'a>(&'a self, id: &'a TargetId) -> BTreeSet<&'a TargetId> {
-        reached(id, |next| self.needed_by.get(next).into_iter().flatten())
+    pub fn leaning_on(&self, id: &TargetId) -> &BTreeSet<TargetId> {
+        self.around.get(id).map_or(&NOTHING, |around| &around.leaning)
     }
 
     /// The target that a selector means for an alert with these labels.
@@ -439,13 +451,10 @@ impl Inventory {
 }
 
 /// Everything that can be reached from a target, step by step; not itself.
-fn reached<'a, Near: Iterator<Item = &'a TargetId>>(
-    id: &'a TargetId,
-    near: impl Fn(&'a TargetId) -> Near,
-) -> BTreeSet<&'a TargetId> {
+fn reached<'a, Near: Iterator<Item = &'a TargetId>>(id: &'a TargetId, near: impl Fn(&'a TargetId) -> Near) -> BTreeSet<TargetId> {
     let (mut found, mut to_see) = (BTreeSet::new(), vec![id]);
     while let Some(next) = to_see.pop() {
         to_see.extend(near(next).filter(|there| *there != id && found.insert(*there)));
     }
-    found
+    found.into_iter().cloned().collect()
 }

@@ -40,12 +40,35 @@ impl Stamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The window of this length that ends with this moment.
+    pub fn window(self, length: Duration) -> Window {
+        let whole = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+        Window { end: self, length: whole.saturating_add(i64::from(!length.subsec_nanos().is_multiple_of(1_000_000))) }
+    }
+
     /// `HH:MM:SS` in UTC, for timelines.
     pub fn clock_time(self) -> String {
         match chrono::DateTime::from_timestamp_millis(self.0) {
             Some(at) => at.format("%H:%M:%S").to_string(),
             None => format!("@{}", self.0),
         }
+    }
+}
+
+/// A stretch of time up to a moment. Why a type of its own: limits ask it of every act on record, at every decision, and whole
+/// milliseconds are compared many times as quickly as durations are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    end: Stamp,
+    /// In milliseconds; of one that is no whole number of them, the next.
+    length: i64,
+}
+
+impl Window {
+    /// Whether a moment lies in it: so long ago, or longer, is outside. What is stamped later than its end, by a clock that was
+    /// ahead, is inside.
+    pub fn holds(self, at: Stamp) -> bool {
+        self.end.0.saturating_sub(at.0).max(0) < self.length
     }
 }
 
@@ -196,6 +219,17 @@ mod tests {
         for text in ["10m", "1h30m", "500ms", "14d", "1m500ms", "0s"] {
             let span: Span = if text == "0s" { Span::secs(0) } else { text.parse().unwrap() };
             assert_eq!(span.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_window_holds_what_is_younger_than_it_is_long() {
+        let now = Stamp::from_millis(1_000_000);
+        for length in [0, 1, 999, 1_000, 500_000].map(Duration::from_millis).into_iter().chain([Duration::from_micros(1_500)]) {
+            for ago in [-5, 0, 1, 2, 999, 1_000, 1_001, 500_000, 1_000_000] {
+                let at = Stamp::from_millis(1_000_000 - ago);
+                assert_eq!(now.window(length).holds(at), now.since(at) < length, "{length:?}, {ago}");
+            }
         }
     }
 

@@ -61,13 +61,28 @@ impl<'a> Session<'a> {
             || self.replication != Some(false)
     }
 
-    fn is_excluded(&self, never: &[String]) -> bool {
-        never.iter().any(|rule| match rule.split_once(':') {
-            Some(("user", name)) => self.user == name,
-            Some(("application", name)) => self.application == name,
-            // `backup` and `replication` are covered by what is sacred; `check` refuses any other word.
-            _ => false,
+    fn is_excluded(&self, never: &[Never<'_>]) -> bool {
+        never.iter().any(|rule| match rule {
+            Never::User(name) => self.user == *name,
+            Never::Application(name) => self.application == *name,
         })
+    }
+}
+
+/// Whose sessions a runbook leaves alone.
+enum Never<'a> {
+    User(&'a str),
+    Application(&'a str),
+}
+
+impl<'a> Never<'a> {
+    /// None for `backup` and `replication`, which are covered by what is sacred; `check` refuses any other word.
+    fn read(rule: &'a str) -> Option<Self> {
+        match rule.split_once(':')? {
+            ("user", name) => Some(Never::User(name)),
+            ("application", name) => Some(Never::Application(name)),
+            _ => None,
+        }
     }
 }
 
@@ -82,10 +97,11 @@ fn has(text: &str, word: &str) -> bool {
 
 pub(super) fn idle(terminate: &TerminateIdle, finding: &Finding) -> Result<Selection, NoSelection> {
     let idle_for = terminate.idle_for.duration().as_secs_f64();
+    let never: Vec<_> = terminate.never.iter().filter_map(|rule| Never::read(rule)).collect();
     let may_end = |session: &Session<'_>| {
         session.idle_state().is_some_and(|state| terminate.states.contains(&state))
             && !session.is_sacred()
-            && !session.is_excluded(&terminate.never)
+            && !session.is_excluded(&never)
     };
     let subjects = finding.subjects();
     let mut idle: Vec<(f64, &Identity)> = Vec::with_capacity(subjects.len());

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod estate;
 pub mod http;
 pub mod licences;
+pub mod lint;
 pub mod packages;
 pub mod paths;
 pub mod progress;

@@ -5,6 +5,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = xtask::lint::called_by_cargo() {
+        return code;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match xtask::cli::run(&arguments) {
         Ok(code) => code,

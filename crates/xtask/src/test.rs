@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+use crate::lint::{self, Linter};
 use crate::{command, engine, estate, licences, packages, paths, progress};
 
 /// Runs it; with `filters` only the tests whose names contain one of them, without the checks of style; with `unit`
@@ -21,10 +22,14 @@ use crate::{command, engine, estate, licences, packages, paths, progress};
 /// When something that the tests need cannot be had, or a check before the tests fails.
 pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     let all = filters.is_empty();
+    // Only a whole run: what is asked for in between, or often, is not held up by a lint.
+    let linter = if all && !unit { Some(Linter::new()?) } else { None };
+    let linter = linter.as_ref();
     let needs = (!unit).then(|| std::thread::spawn(prepare));
-    let checked = if all { check() } else { Ok(()) };
-    // The tests are built even when a check failed, so that one run tells all; the build is of use the next time.
-    let compiled = progress::step("building the tests", || compile(unit));
+    let checked = if all { check(unit) } else { Ok(()) };
+    // The tests are built even when a check failed, and go on past a lint as far as they can, so that one run tells all.
+    let name = if linter.is_some() { "building the tests, with lints and documentation" } else { "building the tests" };
+    let compiled = progress::step(name, || compile(unit, linter));
     if let Some(needs) = needs {
         let ready = needs.join().ok().context("the thread that prepares servers and images died")?;
         ready.context("what the tests need is not there")?;
@@ -33,12 +38,12 @@ pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
     // because it takes its share of the processors.
     let goes_on = compiled.is_ok() && checked.is_ok();
     let estate = (all && !unit && goes_on).then(|| std::thread::spawn(|| estate::Estate::up(estate::TEST).map(drop)));
-    let built = compiled.and_then(|()| progress::step("building the rehearsals", || build(unit)));
+    let built = compiled.and_then(|()| progress::step("building the rehearsals", || build(unit, linter)));
     if let Some(estate) = estate {
         estate.join().ok().context("the thread that brings the estate up died")?.context("the tests' estate is not up")?;
     }
     checked?;
-    tests(filters, unit, &built?)
+    tests(filters, unit, linter, &built?)
 }
 
 /// Servers, Engine and images, beside the build.
@@ -49,8 +54,9 @@ fn prepare() -> Result<()> {
     engine::ensure_tiny(&engine)
 }
 
-/// Style, lints, documentation and licences; all are run, and all failures told.
-fn check() -> Result<()> {
+/// Style and licences, and where not everything is built, lints and documentation, which otherwise come with the build; all are run,
+/// and all failures told.
+fn check(unit: bool) -> Result<()> {
     let mut failed = Vec::new();
     let mut part = |name: &str, work: &dyn Fn() -> Result<()>| {
         if let Err(error) = progress::step(name, work) {
@@ -60,12 +66,14 @@ fn check() -> Result<()> {
     };
     part("cargo fmt --check", &|| told(cargo(&["fmt", "--all", "--check"])));
     part("licences", &|| licences::check().map(|_| ()));
-    part("cargo clippy", &|| told(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
-    part("cargo doc", &|| {
-        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-        doc.env("RUSTDOCFLAGS", "-D warnings");
-        told(doc)
-    });
+    if unit {
+        part("cargo clippy", &|| told(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])));
+        part("cargo doc", &|| {
+            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+            doc.env("RUSTDOCFLAGS", "-D warnings");
+            told(doc)
+        });
+    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -81,31 +89,40 @@ struct Built {
     binaries: PathBuf,
 }
 
-/// Everything but examples, which the lints read: tests, and the daemon as it is shipped.
-fn compile(unit: bool) -> Result<()> {
-    if unit { Ok(()) } else { told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], TARGETS].concat())) }
+/// Tests, and the daemon as it is shipped; where there are lints, examples too, for their sake.
+fn compile(unit: bool, linter: Option<&Linter>) -> Result<()> {
+    if unit {
+        return Ok(());
+    }
+    let all = cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], TARGETS].concat());
+    let Some(linter) = linter else { return told(all) };
+    let mut all = linter.lints_and_documents(all);
+    all.args(["--examples", "--keep-going"]);
+    told(all)?;
+    lint::all_documented()
 }
 
 /// What is built to be tested.
 const TARGETS: &[&str] = &["--lib", "--bins", "--tests"];
 
 /// The daemon with rehearsals in it, and the list of what is to be run. Nothing is answered where the runner is cargo itself.
-fn build(unit: bool) -> Result<Option<Built>> {
+fn build(unit: bool, linter: Option<&Linter>) -> Result<Option<Built>> {
+    let linted = |command: Command| by(linter, command);
     if !unit {
         // Workspace-wide, and with an example beside it, which has cargo mind the dependencies of tests, too: otherwise what it shares
         // with the build before would be compiled a second time with other features.
         let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal", "--example", "decisions"];
-        told(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat()))?;
+        told(linted(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat())))?;
     }
     if !has_nextest() {
-        told(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit))?;
+        told(linted(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit)))?;
         return Ok(None);
     }
     let built = Built { metadata: paths::cache()?.join("metadata.json"), binaries: paths::cache()?.join("binaries.json") };
     let list = ["nextest", "list", "--list-type", "binaries-only", "--message-format", "json", "--cargo-quiet", "--locked"];
     for (file, command) in [
         (&built.metadata, &mut cargo(&["metadata", "--format-version", "1", "--locked"])),
-        (&built.binaries, &mut with_scope(cargo(&list), unit)),
+        (&built.binaries, &mut linted(with_scope(cargo(&list), unit))),
     ] {
         let text = command::output(command)?;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
@@ -113,7 +130,15 @@ fn build(unit: bool) -> Result<Option<Built>> {
     Ok(Some(built))
 }
 
-fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode> {
+/// The same command, through the linter where there is one.
+fn by(linter: Option<&Linter>, command: Command) -> Command {
+    match linter {
+        Some(linter) => linter.lints(command),
+        None => command,
+    }
+}
+
+fn tests(filters: &[&str], unit: bool, linter: Option<&Linter>, built: &Option<Built>) -> Result<ExitCode> {
     let all = filters.is_empty();
     let (well, summary) = match built {
         Some(built) => {
@@ -126,7 +151,7 @@ fn tests(filters: &[&str], unit: bool, built: &Option<Built>) -> Result<ExitCode
         }
         None => {
             progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
-            let (well, _) = command::shown(with_scope(cargo(&["test"]), unit).args(filters).env(BUILT, "1"))?;
+            let (well, _) = command::shown(by(linter, with_scope(cargo(&["test"]), unit)).args(filters).env(BUILT, "1"))?;
             (well, String::new())
         }
     };

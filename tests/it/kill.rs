@@ -1,4 +1,4 @@
-//! SIGKILL at every named point of the real process, on a disk. The matrix is made from the event enum: a new kind of event
+//! SIGKILL at every named point of the real process. The matrix is made from the event enum: a new kind of event
 //! belongs to it as soon as it exists. After each kill the daemon is started again, and the same things must hold.
 
 use std::collections::BTreeMap;

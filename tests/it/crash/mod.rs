@@ -50,7 +50,7 @@ pub struct Story {
 }
 
 /// A state directory in memory where there is one: the schedules want thousands of commits, and what is proved here is their
-/// order, not the disk (the real process is killed in `kill.rs`, on a disk).
+/// order, not the disk (the real process is killed in `kill.rs`).
 fn directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }

@@ -18,10 +18,10 @@ pub const PROJECT: &str = "shop";
 /// A first process that is well until `/tmp/well` goes, is never well again once `/tmp/broken` is there, and ends by itself with 42
 /// when it is asked to, unless `/tmp/deaf` is there.
 pub const OBEDIENT: &str = "[sh, -c, \"trap 'test -e /tmp/deaf || exit 42' TERM; rm -f /tmp/well; test -e /tmp/broken || touch \
-     /tmp/well; echo up; while :; do sleep 0.1; done\"]";
+     /tmp/well; echo up; while :; do sleep 0.3; done\"]";
 
 /// A check of that.
-pub const CHECK: &str = "{test: [CMD, test, -e, /tmp/well], interval: 1s, timeout: 5s, retries: 1}";
+pub const CHECK: &str = "{test: [CMD, test, -e, /tmp/well], interval: 2500ms, timeout: 5s, retries: 1}";
 
 /// A project that is up.
 pub struct Project {

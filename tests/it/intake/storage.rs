@@ -95,7 +95,10 @@ fn freeze(door: &Door, sign: &str) {
 
 #[tokio::test]
 async fn a_read_only_journal_is_503_and_over_once_it_can_be_written() {
-    let door = Door::open().await;
+    // On a disk: a file system in memory, where tests have theirs otherwise, does not know what is asked for here.
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let state = folder.path().join("state");
+    let door = Door::at(folder, &state, Bounds::default(), "").await;
     door.deliver(payload("A").as_bytes()).await.expect(200);
     freeze(&door, "+");
     let refused = door.deliver(payload("B").as_bytes()).await;

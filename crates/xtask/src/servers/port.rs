@@ -10,11 +10,11 @@ use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-use super::scratch::above;
 use crate::paths;
 
 /// Linux gives ports from 32768 up to whoever does not ask for one (`net.ipv4.ip_local_port_range`).
@@ -28,7 +28,7 @@ static GIVEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 /// # Errors
 /// When none is left, or the folder of the locks cannot be written.
 pub fn free_port() -> Result<u16> {
-    let folder = paths::make(above()?.join("ports"))?;
+    let folder = folder()?;
     let many = PORTS.end - PORTS.start;
     let from = RandomState::new().build_hasher().finish();
     for step in 0..many {
@@ -42,6 +42,11 @@ pub fn free_port() -> Result<u16> {
         }
     }
     bail!("no port from {} to {} is free", PORTS.start, PORTS.end)
+}
+
+/// Where the locks lie. Deliberately not under `TMPDIR`: whoever asks with another one has to hear of them, too.
+fn folder() -> Result<PathBuf> {
+    paths::make(Path::new("/tmp").join(format!("runbookd-{}", rustix::process::geteuid().as_raw())).join("ports"))
 }
 
 /// Whether nothing listens on it, on any address of this machine.
@@ -69,7 +74,7 @@ mod tests {
     #[test]
     fn a_port_that_is_locked_elsewhere_is_passed_over() {
         let port = free_port().unwrap();
-        let other = File::create(above().unwrap().join("ports").join(port.to_string())).unwrap();
+        let other = File::create(folder().unwrap().join(port.to_string())).unwrap();
         assert!(other.try_lock().is_err());
     }
 }

@@ -84,7 +84,7 @@ impl Drop for Scratch {
 }
 
 /// What all of them lie in: a folder for each user of this machine.
-pub(super) fn above() -> Result<PathBuf> {
+fn above() -> Result<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     paths::make(std::env::temp_dir().join(format!("runbookd-{user}")))
 }

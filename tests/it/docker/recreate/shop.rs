@@ -119,10 +119,10 @@ impl Shop {
 services:
   worker:
     image: runbookd-tiny
-    command: [sh, -c, "trap 'exit {exits}' TERM; while :; do sleep 0.1; done"]
+    command: [sh, -c, "trap 'exit {exits}' TERM; while :; do sleep 0.3; done"]
     env_file: settings.env
     restart: {restart}
-    healthcheck: {{test: [CMD-SHELL, 'test "$$WORKERS" != broken'], interval: 1s, timeout: 10s, retries: 1}}
+    healthcheck: {{test: [CMD-SHELL, 'test "$$WORKERS" != broken'], interval: 2s, timeout: 10s, retries: 1}}
     volumes: [/scratch]
     networks: {{default: {{aliases: [jobs]}}, inside: {{ipv4_address: {address}}}}}
     {more}

@@ -6,7 +6,7 @@ use super::{ALL, Station, assert_whole, container, fire, make_ill, services, tar
 use crate::support::daemon::binary;
 
 /// Well only once somebody says so, which nobody does to a clone; ends by itself with 42.
-const NEVER_WELL: &str = "[sh, -c, \"trap 'exit 42' TERM; while :; do sleep 0.1; done\"]";
+const NEVER_WELL: &str = "[sh, -c, \"trap 'exit 42' TERM; while :; do sleep 0.3; done\"]";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_that_does_not_get_well_is_taken_away_again() {

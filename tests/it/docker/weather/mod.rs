@@ -24,7 +24,7 @@ use crate::support::engine_proxy::{Call, Caught, EngineProxy, Fault};
 const WITHIN: Duration = Duration::from_secs(150);
 
 /// Ends by itself with 42 when it is asked to, 3 s later: long enough for something to happen in the middle of a stop.
-const SLOW: &str = "[sh, -c, \"trap 'sleep 3; exit 42' TERM; rm -f /tmp/well; touch /tmp/well; while :; do sleep 0.1; done\"]";
+const SLOW: &str = "[sh, -c, \"trap 'sleep 3; exit 42' TERM; rm -f /tmp/well; touch /tmp/well; while :; do sleep 0.3; done\"]";
 
 const RESTART: &str = r#"
 runbook: restart

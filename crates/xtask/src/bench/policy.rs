@@ -17,11 +17,11 @@ const HISTORIES: [usize; 2] = [1_000, 100_000];
 
 const METHOD: &str = "\
 method: a journal is filled with acts of the last 30 days, each of an incident of its own, and opened; the counters are made
-from it once, timed. Once the kernel has written down what was filled in, 20,000 alerts are routed and decided one after another on one thread, each timed by itself; the
-incident with its 50 idle sessions is prepared outside the time. Rules are wide enough that decisions pass every gate, and
-every tenth act is counted, so that the counters move. The time is that of the clock on the wall; the thread's own processor time is
-told beside it. Then as many loops of as long that do nothing are timed in the same way, for what the machine itself adds. Release
-build.";
+from it once, timed. Once the kernel has written down what was filled in, 20,000 alerts are routed and decided one after another
+on one thread, each timed by itself; the incident with its 50 idle sessions is prepared outside the time. Rules are wide enough that
+decisions pass every gate, and every tenth act is counted, so that the counters move. The time is that of the clock on the wall; the
+thread's own processor time is told beside it. Then as many loops of as long that do nothing are timed in the same way, for what the
+machine itself adds. Release build.";
 
 /// Runs the benchmark.
 ///

@@ -3,7 +3,7 @@
 //! Alertmanager is what may be dead. So each link that is cut has somebody who notices: the outside address, or us.
 //!
 //! When it was heard last outlives the process, so a daemon that dies again and again still notices. Deliberately nothing where no
-//! `watchdog:` is configured; `doctor` and `check` say so.
+//! `watchdog:` is configured; `doctor` and `check --alertmanager` say so.
 
 mod ping;
 

@@ -9,6 +9,7 @@ use runbook::incident::IncidentId;
 use runbook::time::Stamp;
 use sqlx::{Connection, Row};
 
+use crate::copy;
 use crate::open::Journal;
 
 /// How much is kept.
@@ -62,13 +63,10 @@ impl Journal {
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(!to.exists(), "{} exists; a backup never overwrites", to.display());
         let mut reader = self.inner.readers.acquire().await?;
-        let copied = sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut *reader).await;
-        if copied.is_err() {
-            // A half copy is no backup, and would stand in the way of the next one.
-            let _ = std::fs::remove_file(to);
-        }
-        copied.with_context(|| format!("copying the journal to {}", to.display()))?;
-        Ok(())
+        // Of its own for each process, so that two backups to one place cannot mix.
+        let mut unfinished = to.as_os_str().to_owned();
+        unfinished.push(format!(".{}.unfinished", std::process::id()));
+        copy::whole(&mut reader, Path::new(&unfinished), to).await
     }
 
     /// Takes what is too old or too much.

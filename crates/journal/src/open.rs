@@ -1,5 +1,5 @@
-//! Opening a state directory: the lock that proves one process, the copy before a migration, and the refusal of a newer
-//! journal. Deliberately no query of its own beyond that.
+//! Opening a state directory: the lock that proves one process, and the connections to the journal in it. Deliberately no
+//! query of its own beyond the configuration that events are stamped with.
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
@@ -13,11 +13,11 @@ use runbook::book::Configuration;
 use runbook::time::Stamp;
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::{Connection, Row};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::counted::Counted;
-use crate::schema::MIGRATIONS;
+use crate::migrate::{migrate, refuse_newer};
 
 /// The journal of one state directory. Cheap to clone; all clones share one writer.
 #[derive(Clone)]
@@ -265,45 +265,4 @@ impl Journal {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-async fn version(connection: &mut SqliteConnection) -> anyhow::Result<i64> {
-    Ok(sqlx::query("PRAGMA user_version").fetch_one(connection).await?.try_get(0)?)
-}
-
-async fn refuse_newer(connection: &mut SqliteConnection, directory: &Path) -> Result<i64, OpenError> {
-    let (found, known) = (version(connection).await?, MIGRATIONS.len() as i64);
-    if found > known {
-        return Err(OpenError::Newer { directory: directory.to_owned(), found, known });
-    }
-    Ok(found)
-}
-
-/// Brings the journal up to this release, after a copy of what was there, so that the older release can be put back.
-async fn migrate(connection: &mut SqliteConnection, directory: &Path) -> Result<(), OpenError> {
-    let found = refuse_newer(connection, directory).await?;
-    let to_do = MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0));
-    for (index, sql) in to_do {
-        if index > 0 {
-            let copy = directory.join(format!("journal.before-v{}.db", index + 1));
-            if !copy.exists() {
-                sqlx::query("VACUUM INTO $1")
-                    .bind(copy.display().to_string())
-                    .execute(&mut *connection)
-                    .await
-                    .with_context(|| format!("copying the journal to {} before its migration", copy.display()))?;
-            }
-        }
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.context("beginning a migration")?;
-        sqlx::raw_sql(*sql)
-            .execute(&mut *transaction)
-            .await
-            .with_context(|| format!("migrating the journal to version {}", index + 1))?;
-        sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {}", index + 1)))
-            .execute(&mut *transaction)
-            .await
-            .context("marking the migration")?;
-        transaction.commit().await.context("committing a migration")?;
-    }
-    Ok(())
 }

@@ -232,18 +232,28 @@ async fn pauses_are_made_listed_and_lifted() {
         let (status, value) = door.ask("POST", "/pauses", body).await;
         assert_eq!(status, 400, "no pause without a reason, and none that stops nothing: {value}");
     }
-    for (path, status) in
-        [("/pauses/target:postgres/main", 200), ("/pauses/target:postgres/main", 404), ("/pauses/all", 200), ("/pauses/x", 400)]
-    {
+    for (path, status) in [
+        ("/pauses/target:postgres/main", 400),
+        ("/pauses/target:postgres/main?by=", 400),
+        ("/pauses/target:postgres/main?by=ann", 200),
+        ("/pauses/target:postgres/main?by=ann", 404),
+        ("/pauses/all?by=c%20%C3%A9", 200),
+        ("/pauses/x?by=ann", 400),
+    ] {
         assert_eq!(door.ask("DELETE", path, Value::Null).await.0, status, "{path}");
     }
+    let said = door.get_json("/pauses").await;
+    let lifted: Vec<_> =
+        said["lifted"].as_array().unwrap().iter().map(|one| (&one["scope"], &one["by"], &one["lifted_by"])).collect();
+    let (all, main, bob, ann, who) = (json!("all"), json!("target:postgres/main"), json!("bob"), json!("ann"), json!("c \u{e9}"));
+    assert_eq!(lifted, [(&all, &bob, &who), (&main, &ann, &ann)], "the last comes first");
     std::fs::write(door.state.join(journal::PAUSE_FILE), "by hand").unwrap();
-    let (status, value) = door.ask("DELETE", "/pauses/all", Value::Null).await;
+    let (status, value) = door.ask("DELETE", "/pauses/all?by=ann", Value::Null).await;
     assert!(status == 409 && value["mend"].as_str().unwrap().contains("PAUSE"), "{value}");
     assert_eq!(door.get_json("/pauses").await["pauses"][0]["by"], "the pause file");
     std::fs::remove_file(door.state.join(journal::PAUSE_FILE)).unwrap();
     std::os::unix::fs::symlink("nowhere", door.state.join(journal::PAUSE_FILE)).unwrap();
-    assert_eq!(door.ask("DELETE", "/pauses/all", Value::Null).await.0, 409, "a link into nowhere stops as well");
+    assert_eq!(door.ask("DELETE", "/pauses/all?by=ann", Value::Null).await.0, 409, "a link into nowhere stops as well");
     door.close().await;
 }
 

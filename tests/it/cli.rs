@@ -181,7 +181,9 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     assert_eq!(ran(&home, &["pause", "postgres/main", "--reason", "moving house", "--for", "2h"]).0, 0);
     let (_, out, _) = ran(&home, &["pause", "--list"]);
     assert!(out.contains("target:postgres/main") && out.contains("moving house"), "{out}");
-    assert_eq!(ran(&home, &["resume", "postgres/main"]).0, 0);
+    assert_eq!(ran(&home, &["resume", "postgres/main", "--by", "Bea \u{e9}&x=1"]).0, 0);
+    let (_, out, _) = ran(&home, &["pause", "--list"]);
+    assert!(out.contains("Nothing is paused") && out.contains("LIFTED") && out.contains("Bea \u{e9}&x=1"), "{out}");
     for words in [&["pause"][..], &["pause", "--reason", " "], &["pause", "--reason", &"why ".repeat(2_000)]] {
         let (code, _, told) = ran(&home, words);
         assert_eq!(code, 0, "a stop in a hurry needs no words, and none are in its way: {told}");

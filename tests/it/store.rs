@@ -151,12 +151,12 @@ async fn a_pause_between_decision_and_start_makes_the_permit_void() {
         let decided = permit(&journal, &claimed.incident, &configuration).await;
         journal.pause(&scope, "drill", "a person", NOW, None).await.unwrap();
         assert!(matches!(journal.start(&mut claimed, decided, NOW).await, Err(StartRefused::PauseChanged)), "{scope}");
-        assert!(journal.resume(&scope).await.unwrap());
+        assert!(journal.resume(&scope, "a person", NOW).await.unwrap());
     }
     // A pause that came and went since the decision makes it void, too.
     let decided = permit(&journal, &claimed.incident, &configuration).await;
     journal.pause(&Scope::All, "drill", "a person", NOW, None).await.unwrap();
-    journal.resume(&Scope::All).await.unwrap();
+    journal.resume(&Scope::All, "a person", NOW).await.unwrap();
     assert!(matches!(journal.start(&mut claimed, decided, NOW).await, Err(StartRefused::PauseChanged)));
     // The file stops as well, without any write to the journal.
     let decided = permit(&journal, &claimed.incident, &configuration).await;
@@ -237,10 +237,15 @@ async fn nobody_cuts_short_the_stop_of_another() {
     assert_eq!(reason, "lunch; before that, dba: a migration");
     assert_eq!(pause("a storm", "on-call", at(61), None).await.0, None, "no end is the latest end");
     assert_eq!(pause("a storm", "on-call", at(62), Some(at(100))).await.0, None);
-    assert!(journal.resume(&Scope::All).await.unwrap());
+    assert!(journal.resume(&Scope::All, "a colleague", at(62)).await.unwrap());
     assert_eq!(pause("short", "on-call", at(63), Some(at(100))).await.0, Some(at(100)));
     let (ends, since, reason) = pause("another", "on-call", at(200), Some(at(300))).await;
     assert_eq!((ends, since, reason.as_str()), (Some(at(300)), at(200), "another"), "one that is over counts for nothing");
+    assert!(journal.resume(&Scope::All, "too late", at(300)).await.unwrap());
+    let lifted = journal.lifted_pauses(10).await.unwrap();
+    let [one] = lifted.as_slice() else { panic!("what ended by itself was lifted by nobody: {lifted:?}") };
+    assert_eq!((one.lifted, one.lifted_by.as_str(), one.pause.since), (at(62), "a colleague", NOW));
+    assert!(one.pause.reason.ends_with("dba: a migration"), "{one:?}");
 }
 
 /// A start may be admitted before a pause or not at all: whatever is admitted stands before the acknowledgement.

@@ -38,5 +38,5 @@ pub use lists::{Filter, Recorded, Summary};
 pub use notices::Notice;
 pub use open::{Journal, OpenError};
 pub use outbox::ToTell;
-pub use pause::{PAUSE_FILE, PauseFile, PauseRow, Scope, pause_file, written_pause_file};
+pub use pause::{Lifted, PAUSE_FILE, PauseFile, PauseRow, Scope, pause_file, written_pause_file};
 pub use start::StartRefused;

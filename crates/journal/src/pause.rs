@@ -12,7 +12,7 @@ use anyhow::Context;
 use policy::Pause;
 use runbook::target::TargetId;
 use runbook::time::Stamp;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
 use crate::open::Journal;
@@ -79,6 +79,18 @@ pub struct PauseRow {
     pub until: Option<Stamp>,
 }
 
+/// A pause that a person lifted before its end.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Lifted {
+    /// The pause as it was.
+    #[serde(flatten)]
+    pub pause: PauseRow,
+    /// When it was lifted.
+    pub lifted: Stamp,
+    /// Who lifted it.
+    pub lifted_by: String,
+}
+
 /// The name of the file in the state directory that pauses everything while it is there.
 pub const PAUSE_FILE: &str = "PAUSE";
 
@@ -122,12 +134,22 @@ impl Journal {
         Ok(counts)
     }
 
-    /// Ends a pause; false when there was none.
+    /// Ends a pause, and keeps who did; false when there was none.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn resume(&self, scope: &Scope) -> anyhow::Result<bool> {
+    pub async fn resume(&self, scope: &Scope, by: &str, now: Stamp) -> anyhow::Result<bool> {
         self.change_pause(async |connection: &mut SqliteConnection| {
+            sqlx::query(
+                "INSERT INTO lifted_pauses (scope, reason, by, since, until, lifted, lifted_by) \
+                 SELECT scope, reason, by, since, until, $2, $3 FROM pauses WHERE scope = $1 AND (until IS NULL OR until > $2)",
+            )
+            .bind(scope.to_string())
+            .bind(now.millis())
+            .bind(by)
+            .execute(&mut *connection)
+            .await
+            .context("keeping who ended a pause")?;
             let done = sqlx::query("DELETE FROM pauses WHERE scope = $1")
                 .bind(scope.to_string())
                 .execute(connection)
@@ -181,16 +203,7 @@ impl Journal {
                 .bind(now.millis())
                 .fetch_all(&self.inner.readers)
                 .await?;
-        let mut pauses = Vec::new();
-        for row in rows {
-            pauses.push(PauseRow {
-                scope: row.try_get(0)?,
-                reason: row.try_get(1)?,
-                by: row.try_get(2)?,
-                since: Stamp::from_millis(row.try_get(3)?),
-                until: row.try_get::<Option<i64>, _>(4)?.map(Stamp::from_millis),
-            });
-        }
+        let mut pauses = rows.iter().map(pause_in).collect::<sqlx::Result<Vec<_>>>()?;
         if let Some(file) = pause_file(self.directory(), now) {
             let since = pause_file_since(self.directory()).map_or(now, |since| since.min(now));
             let by = "the pause file".to_owned();
@@ -198,6 +211,34 @@ impl Journal {
         }
         Ok(pauses)
     }
+
+    /// Pauses that people lifted, the latest first, at most so many.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn lifted_pauses(&self, most: u32) -> anyhow::Result<Vec<Lifted>> {
+        let rows = sqlx::query(
+            "SELECT scope, reason, by, since, until, lifted, lifted_by FROM lifted_pauses ORDER BY lifted DESC, id DESC LIMIT $1",
+        )
+        .bind(most)
+        .fetch_all(&self.inner.readers)
+        .await?;
+        let lifted = |row: &SqliteRow| -> sqlx::Result<Lifted> {
+            Ok(Lifted { pause: pause_in(row)?, lifted: Stamp::from_millis(row.try_get(5)?), lifted_by: row.try_get(6)? })
+        };
+        Ok(rows.iter().map(lifted).collect::<sqlx::Result<_>>()?)
+    }
+}
+
+/// A pause in a row that begins with its five columns.
+fn pause_in(row: &SqliteRow) -> sqlx::Result<PauseRow> {
+    Ok(PauseRow {
+        scope: row.try_get(0)?,
+        reason: row.try_get(1)?,
+        by: row.try_get(2)?,
+        since: Stamp::from_millis(row.try_get(3)?),
+        until: row.try_get::<Option<i64>, _>(4)?.map(Stamp::from_millis),
+    })
 }
 
 /// What of the pause file is read.

@@ -2,7 +2,7 @@
 //! SQL text, so that what is on disk can be read here.
 
 /// Each entry brings the journal from its index to the next version (`PRAGMA user_version`).
-pub(crate) const MIGRATIONS: [&str; 7] = [
+pub(crate) const MIGRATIONS: [&str; 8] = [
     r"
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -178,6 +178,19 @@ UPDATE outbox SET waits_since = COALESCE(
   due);
 ALTER TABLE notices ADD COLUMN waits_since INTEGER NOT NULL DEFAULT 0;
 UPDATE notices SET waits_since = at;
+",
+    r"
+-- Pauses that a person lifted, and who; those in force stand in `pauses`.
+CREATE TABLE lifted_pauses (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  scope TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  by TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  until INTEGER,
+  lifted INTEGER NOT NULL,
+  lifted_by TEXT NOT NULL
+);
 ",
 ];
 

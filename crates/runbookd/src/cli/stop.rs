@@ -5,7 +5,7 @@ use std::path::Path;
 
 use journal::Scope;
 use runbook::text::inert;
-use runbook::time::Span;
+use runbook::time::{Span, Stamp};
 use serde_json::{Value, json};
 
 use super::args::By;
@@ -39,7 +39,7 @@ pub(super) async fn pause(
     match client.post::<Value>("pauses", &body).await {
         Ok(said) if json => show::json(&said),
         Ok(said) => {
-            let until = said["until"].as_i64().map(runbook::time::Stamp::from_millis);
+            let until = said["until"].as_i64().map(Stamp::from_millis);
             let end = until.map_or_else(|| format!("until `runbookd resume {scope}`"), |until| format!("until {until}"));
             show::text(&format!(
                 "paused {scope} {end}; nothing new starts, and what is in the middle of an action is settled by looking"
@@ -88,46 +88,50 @@ fn pause_alone(
 }
 
 pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
-    let pauses = match client.get::<Value>("pauses").await {
-        Ok(said) => said["pauses"].clone(),
+    let (pauses, lifted) = match client.get::<Value>("pauses").await {
+        Ok(said) => (said["pauses"].clone(), said["lifted"].clone()),
         Err(Failure::Unreachable { .. }) => {
             show::complain("no daemon answers, so only the pause file is looked for");
-            match journal::pause_file(client.state(), Clock::new().now()) {
+            let stands = match journal::pause_file(client.state(), Clock::new().now()) {
                 Some(file) => json!([{"scope": "all", "reason": file.reason, "by": "the pause file", "until": file.until}]),
                 None => json!([]),
-            }
+            };
+            (stands, json!([]))
         }
         Err(failure) => return Err(failure),
     };
     if json {
-        return show::json(&json!({"pauses": pauses}));
+        return show::json(&json!({"pauses": pauses, "lifted": lifted}));
     }
-    let rows: Vec<Vec<String>> = pauses
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|pause| {
-            let text = |name: &str| inert(pause[name].as_str().unwrap_or_default(), 200);
-            let until = pause["until"]
-                .as_i64()
-                .map_or_else(|| "until lifted".to_owned(), |at| runbook::time::Stamp::from_millis(at).to_string());
-            vec![text("scope"), until, text("by"), text("reason")]
-        })
-        .collect();
-    if rows.is_empty() {
-        show::text("Nothing is paused. `runbookd pause` stops everything.")
+    let text = |pause: &Value, name: &str| inert(pause[name].as_str().unwrap_or_default(), 200);
+    let when = |at: &Value, none: &str| at.as_i64().map_or_else(|| none.to_owned(), |at| Stamp::from_millis(at).to_string());
+    let rows = |of: &Value, row: &dyn Fn(&Value) -> Vec<String>| of.as_array().into_iter().flatten().map(row).collect::<Vec<_>>();
+    let in_force = rows(&pauses, &|pause| {
+        vec![text(pause, "scope"), when(&pause["until"], "until lifted"), text(pause, "by"), text(pause, "reason")]
+    });
+    let over = rows(&lifted, &|pause| {
+        vec![text(pause, "scope"), when(&pause["lifted"], ""), text(pause, "lifted_by"), text(pause, "by"), text(pause, "reason")]
+    });
+    if in_force.is_empty() {
+        show::text("Nothing is paused. `runbookd pause` stops everything.")?;
     } else {
-        show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &rows))
+        show::text(&show::table(&["PAUSED", "UNTIL", "BY", "WHY"], &in_force))?;
     }
+    if !over.is_empty() {
+        show::text(&format!("\n{}", show::table(&["LIFTED", "WHEN", "BY", "WAS PAUSED BY", "WHY"], &over)))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -> Result<(), Failure> {
     let state = client.state();
     // The file goes first: while it is there, nothing that the daemon lifts helps.
     let removed = *scope == Scope::All && remove_pause_file(state)?;
-    match client.delete(&format!("pauses/{}", segment(&scope.to_string()).replace("%2F", "/"))).await {
+    let by = who(by.by);
+    let path = format!("pauses/{}?by={}", segment(&scope.to_string()).replace("%2F", "/"), segment(&by));
+    match client.delete(&path).await {
         Ok(said) if json => show::json(&said),
-        Ok(_) => show::text(&format!("resumed {scope}, says {}", who(by.by))),
+        Ok(_) => show::text(&format!("resumed {scope}, says {by}")),
         Err(Failure::Failed { .. }) if removed => show::text("removed the pause file; nothing else was paused under `all`"),
         Err(Failure::Unreachable { .. }) if removed => {
             show::text("removed the pause file; no daemon answers, and pauses that it keeps in its journal stay until it runs")

@@ -172,7 +172,7 @@ mod tests {
         let line = |seconds: &str| format!("runbookd_paused_since_timestamp_seconds {seconds}\n");
         assert!(now(50_000).await.contains(&line("20.0")));
         assert!(now(100_000).await.contains(&line("40.0")), "the other one is over by itself");
-        journal.resume(&"all".parse().unwrap()).await.unwrap();
+        journal.resume(&"all".parse().unwrap(), "somebody", at(95_000)).await.unwrap();
         assert!(now(100_000).await.contains(&line("0.0")));
         let file = std::fs::File::create(directory.path().join("PAUSE")).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(60)).unwrap();

@@ -3,7 +3,8 @@
 
 use ::journal::Scope;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use runbook::time::{Span, Stamp};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,8 +12,13 @@ use serde_json::json;
 use super::super::answer::{Problem, json as answer};
 use super::{Answer, Api, name, parse, words};
 
+/// So many of those that were lifted are listed.
+const LIFTED: u32 = 20;
+
 pub(super) async fn list(State(api): State<Api>) -> Answer {
-    Ok(answer(&json!({"pauses": api.daemon.journal.pauses(api.daemon.clock.now()).await?})))
+    let journal = &api.daemon.journal;
+    let (pauses, lifted) = (journal.pauses(api.daemon.clock.now()).await?, journal.lifted_pauses(LIFTED).await?);
+    Ok(answer(&json!({"pauses": pauses, "lifted": lifted})))
 }
 
 #[derive(Deserialize)]
@@ -44,11 +50,23 @@ pub(super) async fn pause(State(api): State<Api>, body: Bytes) -> Answer {
     Ok(answer(&json!({"scope": scope, "until": until})))
 }
 
-pub(super) async fn resume(State(api): State<Api>, Path(scope): Path<String>) -> Answer {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lifts {
+    by: String,
+}
+
+pub(super) async fn resume(
+    State(api): State<Api>,
+    Path(scope): Path<String>,
+    lifts: Result<Query<Lifts>, QueryRejection>,
+) -> Answer {
+    let Query(Lifts { by }) = lifts.map_err(|error| Problem::bad(error.body_text(), "write ?by=NAME: who lifts it"))?;
+    let by = name(&by)?;
     // A pause for something that has left the configuration must still be lifted, so here the scope need not be known.
     let scope: Scope =
         scope.parse().map_err(|error: String| Problem::bad(error, "`runbookd pause --list` says what is paused"))?;
-    let ended = api.daemon.journal.resume(&scope).await?;
+    let ended = api.daemon.journal.resume(&scope, &by, api.daemon.clock.now()).await?;
     // Not whether a file can be opened under that name: a link into nowhere stops as well.
     if scope == Scope::All && ::journal::pause_file(api.daemon.journal.directory(), api.daemon.clock.now()).is_some() {
         let file = api.daemon.journal.directory().join(::journal::PAUSE_FILE);
@@ -57,7 +75,7 @@ pub(super) async fn resume(State(api): State<Api>, Path(scope): Path<String>) ->
     if !ended {
         return Err(Problem::absent(format!("nothing is paused under {scope}"), "`runbookd pause --list` says what is paused"));
     }
-    tracing::warn!(%scope, "resumed");
+    tracing::warn!(%scope, by = %runbook::text::inert(&by, 80), "resumed");
     Ok(answer(&json!({"scope": scope})))
 }
 

@@ -44,7 +44,8 @@ pub fn write_pause_file(directory: &Path, reason: &str, by: &str, now: Stamp, un
         // A folder of that name stops everything without an end, and no file can take its place.
         return Ok(Written { path, until: None, before });
     }
-    let beside = directory.join(".PAUSE.new");
+    // Of its own for each process: where `_alone` is none, another may be writing too, and neither may take the other's away.
+    let beside = directory.join(format!(".PAUSE.{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&beside)?;
         // A reason may not read like an end.
@@ -67,7 +68,11 @@ pub fn write_pause_file(directory: &Path, reason: &str, by: &str, now: Stamp, un
         std::fs::rename(&beside, &path)?;
         File::open(directory)?.sync_all()
     };
-    write().with_context(|| format!("writing {}; make it by hand (`touch`), or stop the daemon", path.display()))?;
+    let written = write();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("writing {}; make it by hand (`touch`), or stop the daemon", path.display()))?;
     Ok(Written { path, until, before })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use journal::Journal;
 use runbook::action::RehearsalAction;
-use runbook::book::{Remedy, Step};
+use runbook::book::{Remedy, Runbook, Step};
 use runbook::incident::{Event, How, Incident, Stage};
 use runbook::order::{Purpose, Verdict};
 use runbook::time::Span;
@@ -130,6 +130,37 @@ async fn what_nobody_can_see_for_a_day_is_given_up() {
         let looked_for = incidents[0].last.since(unsettled.called);
         assert!((86_400..86_500).contains(&looked_for.as_secs()), "{looked_for:?}");
         assert_eq!(called(&outside), 1, "it is not done again");
+    }
+}
+
+/// Looks that see, but never what a condition asks for, are looks that cannot see: a person is called, and nothing is done.
+#[tokio::test]
+async fn a_condition_on_what_no_look_tells_is_handed_over() {
+    let unseen = || "ledger.absent > 0.0".parse().unwrap();
+    let remedies = || vec![remedy("helps", vec![step(effect("a1"))])];
+    let behaviour = Behaviour { mended_by: vec!["a1"], ..Behaviour::default() };
+    let told = |name, change: &dyn Fn(&mut Runbook)| {
+        let mut story = story(name, remedies(), behaviour.clone(), &[How::HandedOver]);
+        change(story.configuration.runbooks.edit().get_mut("cure").unwrap());
+        story
+    };
+    let stories = [
+        told("when", &|runbook| runbook.remedies[0].when = Some(unseen())),
+        told("require", &|runbook| runbook.require = unseen()),
+        told("only_while", &|runbook| runbook.remedies[0].steps[0].only_while = Some(unseen())),
+    ];
+    for story in stories {
+        for stops in [&[][..], &[7], &[40, 3]] {
+            let (outside, incidents, _) = tell(&story, stops).await;
+            let Stage::Closed { how: How::HandedOver, why } = &incidents[0].stage else {
+                panic!("{}: {:?}", story.name, incidents[0].stage)
+            };
+            assert!(why.starts_with("could not see for 10m"), "{}: {why}", story.name);
+            let waited = incidents[0].last.since(incidents[0].opened);
+            assert!((600..660).contains(&waited.as_secs()), "{}: {waited:?}", story.name);
+            let happened = &outside.ledger.lock().unwrap().happened;
+            assert!(!happened.iter().any(|one| matches!(one, Happened::Effect(..))), "{}: {happened:?}", story.name);
+        }
     }
 }
 

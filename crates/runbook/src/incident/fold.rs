@@ -80,7 +80,13 @@ impl Incident {
     /// [`IllegalEvent`] when the stage does not list it.
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let stage = self.word();
+        let was_deciding = matches!(self.stage, Stage::Deciding { .. });
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
+        let is_blind = matches!(self.stage, Stage::Deciding { .. } | Stage::Waiting { on: Waiting::Sight, .. });
+        if was_deciding && !is_blind && !matches!(event, Event::Stale { .. }) {
+            // Enough was seen to decide something else.
+            self.unseen_since = None;
+        }
         self.weigh(event);
         self.seq += 1;
         self.last = at;
@@ -126,18 +132,16 @@ impl Incident {
                     }
                     // A person's pause or question is not what kept it; anything else may come and go in between.
                     Waiting::Pause | Waiting::Person(_) => self.kept_since = None,
-                    Waiting::Time | Waiting::Sight => {}
+                    Waiting::Time => {}
+                    // A look that sees, but not what is asked for, is no better than none.
+                    Waiting::Sight => self.unseen_since = self.unseen_since.or(Some(at)),
                 }
                 self.stage = Stage::Waiting { aim, until: *until, on: on.clone() };
                 Ok(())
             }
             Event::Woke { .. } => match &self.stage {
                 Stage::Waiting { on: Waiting::Person(_), .. } => Err("only an answer ends the wait for a person".to_owned()),
-                Stage::Waiting { aim, on, .. } => {
-                    if *on != Waiting::Sight {
-                        // Nobody looked while it waited for something else.
-                        self.unseen_since = None;
-                    }
+                Stage::Waiting { aim, .. } => {
                     self.stage = Stage::Looking(*aim);
                     Ok(())
                 }

@@ -1,5 +1,5 @@
-//! What a round of looks changes besides the stage: since when nothing is seen, whether what is next was seen to be needed, and
-//! what the guard goes by. Why apart from the fold: this is read off findings, the rest of the fold off stages alone.
+//! What a round of looks changes besides the stage: whether what is next was seen to be needed, and what the guard goes by. Why
+//! apart from the fold: this is read off findings, the rest of the fold off stages alone.
 
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ impl Incident {
     // Looking → Deciding, or to what undoes it where harm was seen and nothing of ours was left down.
     pub(super) fn looked(&mut self, at: Stamp, findings: &Findings) -> Result<(), String> {
         let Stage::Looking(aim) = self.stage else { return Err("nobody asked for a look".to_owned()) };
-        let unseen = findings.looks.values().any(|finding| finding.unknown().is_some());
-        let unseen = unseen || aim == Aim::Do && self.watches_blindly(findings);
-        self.unseen_since = if unseen { self.unseen_since.or(Some(at)) } else { None };
         if aim == Aim::Do {
             // Evidence is of what was seen then; another look may choose others, which it does not cover.
             self.captured.remove(&self.at);

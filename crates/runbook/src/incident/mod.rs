@@ -175,7 +175,7 @@ pub struct Incident {
     pub grant: Option<Grant>,
     /// How many reminders of the open question are behind it.
     pub reminded: u32,
-    /// Since when looks could not see, without a break.
+    /// Since when, without a break, looks could not see what has to be known to decide anything.
     pub unseen_since: Option<Stamp>,
     /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work or at its target, a
     /// quiet time.

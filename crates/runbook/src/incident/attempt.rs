@@ -11,6 +11,21 @@ use crate::order::{Purpose, Verdict};
 use crate::time::Stamp;
 
 impl Attempt {
+    /// What a look says of the order, in the light of what the call replied: what a refused call was for may have come about by
+    /// somebody else, and people are told so.
+    pub fn verdict_on(&self, finding: &Finding) -> Verdict {
+        let refused = matches!(self.reply, Some(Reply::Refused(_)));
+        match self.order.verdict(finding) {
+            // Of a command no look can tell; but what was not sent did not run. Of a taking back the tries are few, so they are not
+            // spent within a moment.
+            Verdict::Partly(_) if refused && self.order.purpose == Purpose::Do && self.order.leaves_no_trace() => {
+                Verdict::NotLanded("nothing was sent".to_owned())
+            }
+            Verdict::Landed(why) if refused => Verdict::Landed(format!("{why}, though not by this call, which was refused")),
+            seen => seen,
+        }
+    }
+
     /// From when this verdict counts; none for one that could not tell, which is the engine's patience with looking.
     pub fn counts_from(&self, verdict: &Verdict, finding: &Finding) -> Option<Stamp> {
         // Of a taking back the tries are few, so they are not spent within a moment.

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use journal::Claim;
+use runbook::incident::Event;
 use runbook::incident::settled::{CALLS_AFTER, GIVES_UP_AFTER, LOOKS_EVERY};
-use runbook::incident::{Event, Reply};
 use runbook::order::{Purpose, Verdict};
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
@@ -68,8 +68,6 @@ impl<W: World> Engine<W> {
     pub(crate) async fn settle(&self, claim: &Claim, stop: &CancellationToken, eyes: &mut Eyes) -> anyhow::Result<Option<Event>> {
         let Some(attempt) = claim.incident.last_attempt() else { anyhow::bail!("in doubt without an order") };
         let order = &attempt.order;
-        // Of a taking back the tries are few, so they are not spent within a moment.
-        let refused = order.purpose == Purpose::Do && matches!(attempt.reply, Some(Reply::Refused(_)));
         let look = order.settling_look();
         // From the call on, not from the act: after a long downtime it is looked at for as long as ever.
         let patient_until = match &attempt.unsettled {
@@ -86,11 +84,7 @@ impl<W: World> Engine<W> {
             let configuration = self.configuration();
             let finding = self.look_once(&configuration, &order.target, &look).await;
             let now = self.world.now();
-            let verdict = match order.verdict(&finding) {
-                // Of a command no look can tell; but what was not sent did not run.
-                Verdict::Partly(_) if refused && order.leaves_no_trace() => Verdict::NotLanded("nothing was sent".to_owned()),
-                seen => seen,
-            };
+            let verdict = attempt.verdict_on(&finding);
             blind_since = matches!(verdict, Verdict::Unknowable(_)).then(|| blind_since.unwrap_or(finding.at));
             let counts_from = attempt.counts_from(&verdict, &finding).unwrap_or(patient_until);
             if now >= counts_from {

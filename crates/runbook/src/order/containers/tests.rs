@@ -332,7 +332,16 @@ fn clones_are_there_or_gone_and_a_stranger_of_that_name_is_neither() {
 fn counts_from(order: &Order, reply: Option<Reply>, subjects: Vec<Subject>) -> i64 {
     let seen = Seen::Known { fields: BTreeMap::new(), subjects };
     let finding = Finding { probe: "docker.service".to_owned(), at: Stamp::from_millis(0), seen };
-    let attempt = Attempt {
+    attempt(order, reply).counts_from(&order.verdict(&finding), &finding).unwrap().millis() / 1000
+}
+
+fn asked(id: &str) -> Identity {
+    Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() }
+}
+
+/// Of its call, 20 s long.
+fn attempt(order: &Order, reply: Option<Reply>) -> Attempt {
+    Attempt {
         number: 1,
         at: StepRef { rung: 0, step: 0 },
         order: order.clone(),
@@ -343,15 +352,24 @@ fn counts_from(order: &Order, reply: Option<Reply>, subjects: Vec<Subject>) -> i
         unsettled: None,
         verdict: None,
         silences: Vec::new(),
-    };
-    attempt.counts_from(&order.verdict(&finding), &finding).unwrap().millis() / 1000
+    }
+}
+
+#[test]
+fn what_somebody_else_did_is_not_said_to_be_ours() {
+    let again = order(DockerAction::Restart(restart(0)), Purpose::Do, asked("a"));
+    let finding = seen(vec![started(replica("a", &[text(Attribute::Health, "healthy")]), "T2")]);
+    let said = |reply| attempt(&again, reply).verdict_on(&finding);
+    let Verdict::Landed(ours) = said(Some(Reply::Done("restarted".to_owned()))) else { panic!("it was restarted") };
+    assert_eq!(said(None), Verdict::Landed(ours.clone()), "an answer that was lost says nothing");
+    let theirs = said(Some(Reply::Refused("403".to_owned())));
+    assert_eq!(theirs, Verdict::Landed(format!("{ours}, though not by this call, which was refused")));
 }
 
 #[test]
 fn only_what_was_started_is_waited_for() {
     let recreate =
         || DockerAction::Recreate(Recreate { set: BTreeMap::new(), stop_timeout: Span::secs(10), patience: Patience::default() });
-    let asked = |id: &str| Identity::Container { id: id.to_owned(), started_at: "T0".to_owned() };
     let failed = || Some(Reply::Failed("answered".to_owned()));
     let silent = || Some(Reply::NoAnswer("no answer".to_owned()));
     let kept = || replica("old", &[text(Attribute::State, "exited"), flag(Attribute::Kept)]);

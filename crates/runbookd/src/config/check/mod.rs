@@ -54,13 +54,7 @@ pub fn against(loaded: &Loaded, rule_files: &[PathBuf], alertmanager_file: Optio
         idle_runbooks(loaded, &all, &mut complaints);
     }
     let handled: Vec<&Rule<'_>> = all.iter().filter(|rule| is_handled(loaded, rule)).collect();
-    for rule in all.iter().filter(|rule| !is_handled(loaded, rule) && !rule.is_about_us()) {
-        let mut message = format!("no runbook is for the alert `{}`", rule.name);
-        if let Some(near) = nearest(loaded, &rule.name) {
-            message.push_str(&format!("; `{near}` names an alert much like it"));
-        }
-        rule.document.say(Severity::Note, rule.at.clone(), message, "write one, or leave it to people");
-    }
+    left_to_people(loaded, &all);
     let mut resend = None;
     if let Some(path) = alertmanager_file
         && let Some(document) = files::read(&mut complaints, path, &path.display().to_string())
@@ -126,6 +120,36 @@ fn idle_runbooks(loaded: &Loaded, all: &[Rule<'_>], complaints: &mut Complaints)
         let message = format!("no rule fires an alert that `{}` is for", runbook.name);
         complaints.push(Complaint { message, mend, ..place.clone() });
         complaints.sources.extend(loaded.sources.get(&place.file).map(|text| (place.file.clone(), text.clone())));
+    }
+}
+
+/// Says which rules no runbook is for: each that may be a slip at its place, and the others of a file together, because most
+/// folders of rules have many that are meant for people, and those must not bury what else was found.
+fn left_to_people(loaded: &Loaded, all: &[Rule<'_>]) {
+    let mut left: Vec<&Rule<'_>> = Vec::new();
+    for rule in all.iter().filter(|rule| !is_handled(loaded, rule) && !rule.is_about_us()) {
+        match nearest(loaded, &rule.name) {
+            Some(near) => {
+                let message = format!("no runbook is for the alert `{}`; `{near}` names an alert much like it", rule.name);
+                rule.document.say(Severity::Note, rule.at.clone(), message, "write one, or leave it to people");
+            }
+            None => left.push(rule),
+        }
+    }
+    for of_one_file in left.chunk_by(|one, next| one.document.name() == next.document.name()) {
+        let mut names: Vec<String> = of_one_file.iter().map(|rule| format!("`{}`", rule.name)).collect();
+        // One for "warning" and one for "critical" are one alert.
+        names.dedup();
+        let (message, mend) = match names.as_slice() {
+            [name] => (format!("no runbook is for the alert {name}"), "write one, or leave it to people"),
+            _ => {
+                let message = format!("no runbook is for {} alerts of this file: {}", names.len(), names.join(", "));
+                (message, "write some, or leave them to people")
+            }
+        };
+        if let Some(first) = of_one_file.first() {
+            first.document.say(Severity::Note, first.at.clone(), message, mend);
+        }
     }
 }
 

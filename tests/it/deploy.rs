@@ -315,15 +315,13 @@ async fn services_are_found_by_the_labels_that_compose_v2_writes() {
 fn the_image_runs_as_nobody_in_particular_and_holds_the_binary() {
     let engine = engine::ensure().unwrap();
     engine::ensure_base(&engine).unwrap();
-    let binary = xtask::paths::root().join("target/debug/runbookd");
-    let ours = crate::support::daemon::binary();
-    // The context is the repository: a target directory elsewhere has its binary put where the Dockerfile may take it.
-    if ours != binary {
-        std::fs::create_dir_all(binary.parent().unwrap()).unwrap();
-        std::fs::copy(ours, &binary).unwrap();
-    }
+    // A context as the repository is one, with what is tested in the place where a development build's is.
+    let (context, root) = (tempfile::tempdir().unwrap(), xtask::paths::root());
+    std::fs::copy(root.join(".dockerignore"), context.path().join(".dockerignore")).unwrap();
+    std::fs::create_dir_all(context.path().join("target/debug")).unwrap();
+    std::fs::copy(crate::support::daemon::binary(), context.path().join("target/debug/runbookd")).unwrap();
     let mut build = engine.docker();
-    build.current_dir(xtask::paths::root()).args(["build", "--quiet", "--network=host", "--file=deploy/Dockerfile"]);
+    build.current_dir(context.path()).args(["build", "--quiet", "--network=host", "--file"]).arg(root.join("deploy/Dockerfile"));
     let output = build.args(["--build-arg=BINARY=target/debug/runbookd", "--tag=runbookd-test", "."]).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     let run = |entry: &str, words: &[&str]| {

@@ -116,16 +116,15 @@ fn read_by_people(slack: &slack::StandIn) {
 }
 
 fn build() -> Result<PathBuf> {
-    let built = paths::target().join("debug/runbookd");
-    if std::env::var_os(crate::test::BUILT).is_some() {
-        return Ok(built);
+    if let Some(folder) = std::env::var_os(crate::test::BUILT) {
+        return Ok(PathBuf::from(folder).join("runbookd"));
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.current_dir(paths::root()).args(["build", "--package", "runbookd", "--quiet"]);
     let (well, _) = command::shown(&mut build)?;
     anyhow::ensure!(well, "runbookd does not build; what cargo said is above");
-    Ok(built)
+    Ok(paths::target().join("debug/runbookd"))
 }
 
 /// Nothing that an earlier run broke is left, and the alert of the fault to come is not active.

@@ -81,13 +81,39 @@ fn check(unit: bool) -> Result<()> {
     Ok(())
 }
 
-/// Says to the tests of the whole daemon that both of its programs are built.
+/// Says to the tests of the whole daemon in which folder both of its programs are, built.
 pub(crate) const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
 
-/// What was built, for the runner: it asks cargo nothing more, whose lock a person may want meanwhile.
-struct Built {
+/// The daemon's programs, without and with rehearsals in it.
+const PROGRAMS: [&str; 2] = ["runbookd", "runbookd-rehearsal"];
+
+/// Copies of the daemon's programs for the tests to start, and their folder: a person's `cargo build` beside a run puts another
+/// program in the place of what was built, and the tests would go on with that.
+fn set_aside() -> Result<PathBuf> {
+    let folder = paths::make(paths::cache()?.join("tested"))?;
+    for name in PROGRAMS {
+        let (built, copy) = (paths::target().join("debug").join(name), folder.join(name));
+        // Not written into: a daemon that a killed run left may be executing it.
+        let unfinished = folder.join(format!("{name}.new"));
+        std::fs::copy(&built, &unfinished)
+            .and_then(|_| std::fs::rename(&unfinished, &copy))
+            .with_context(|| format!("cannot copy {} to {}", built.display(), copy.display()))?;
+    }
+    Ok(folder)
+}
+
+/// What is to be run, for the runner: it asks cargo nothing more, whose lock a person may want meanwhile.
+struct Listed {
     metadata: PathBuf,
     binaries: PathBuf,
+}
+
+/// What the tests are run with.
+struct Built {
+    /// The daemon's programs, where tests start it.
+    programs: Option<PathBuf>,
+    /// What is to be run; none where the runner is cargo itself.
+    listed: Option<Listed>,
 }
 
 /// Tests, and the daemon as it is shipped; where there are lints, examples too, for their sake.
@@ -106,29 +132,32 @@ fn compile(unit: bool, linter: Option<&Linter>) -> Result<()> {
 /// What is built to be tested.
 const TARGETS: &[&str] = &["--lib", "--bins", "--tests"];
 
-/// The daemon with rehearsals in it, and the list of what is to be run. Nothing is answered where the runner is cargo itself.
-fn build(unit: bool, linter: Option<&Linter>) -> Result<Option<Built>> {
+/// The daemon with rehearsals in it, and the list of what is to be run.
+fn build(unit: bool, linter: Option<&Linter>) -> Result<Built> {
     let linted = |command: Command| by(linter, command);
-    if !unit {
+    let programs = if unit {
+        None
+    } else {
         // Workspace-wide, and with an example beside it, which has cargo mind the dependencies of tests, too: otherwise what it shares
         // with the build before would be compiled a second time with other features.
         let rehearsal = ["--features", "runbookd/rehearsal", "--bin", "runbookd-rehearsal", "--example", "decisions"];
         told(linted(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat())))?;
-    }
+        Some(set_aside()?)
+    };
     if !has_nextest() {
         told(linted(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit)))?;
-        return Ok(None);
+        return Ok(Built { programs, listed: None });
     }
-    let built = Built { metadata: paths::cache()?.join("metadata.json"), binaries: paths::cache()?.join("binaries.json") };
+    let listed = Listed { metadata: paths::cache()?.join("metadata.json"), binaries: paths::cache()?.join("binaries.json") };
     let list = ["nextest", "list", "--list-type", "binaries-only", "--message-format", "json", "--cargo-quiet", "--locked"];
     for (file, command) in [
-        (&built.metadata, &mut cargo(&["metadata", "--format-version", "1", "--locked"])),
-        (&built.binaries, &mut linted(with_scope(cargo(&list), unit))),
+        (&listed.metadata, &mut cargo(&["metadata", "--format-version", "1", "--locked"])),
+        (&listed.binaries, &mut linted(with_scope(cargo(&list), unit))),
     ] {
         let text = command::output(command)?;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(Some(built))
+    Ok(Built { programs, listed: Some(listed) })
 }
 
 /// The same command, through the linter where there is one.
@@ -139,14 +168,15 @@ fn by(linter: Option<&Linter>, command: Command) -> Command {
     }
 }
 
-fn tests(filters: &[&str], unit: bool, linter: Option<&Linter>, built: &Option<Built>) -> Result<ExitCode> {
+fn tests(filters: &[&str], unit: bool, linter: Option<&Linter>, built: &Built) -> Result<ExitCode> {
     let all = filters.is_empty();
-    let (well, summary) = match built {
-        Some(built) => {
+    let programs = built.programs.iter().map(|folder| (BUILT, folder));
+    let (well, summary) = match &built.listed {
+        Some(listed) => {
             let mut runner = cargo(&["nextest", "run"]);
-            runner.arg("--cargo-metadata").arg(&built.metadata).arg("--binaries-metadata").arg(&built.binaries);
+            runner.arg("--cargo-metadata").arg(&listed.metadata).arg("--binaries-metadata").arg(&listed.binaries);
             runner.arg("--test-threads").arg(threads().to_string());
-            runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").env(BUILT, "1");
+            runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").envs(programs);
             if let Some(memory) = memory::folder()? {
                 runner.env("TMPDIR", memory);
             }
@@ -155,14 +185,14 @@ fn tests(filters: &[&str], unit: bool, linter: Option<&Linter>, built: &Option<B
         }
         None => {
             progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
-            let (well, _) = command::shown(by(linter, with_scope(cargo(&["test"]), unit)).args(filters).env(BUILT, "1"))?;
+            let (well, _) = command::shown(by(linter, with_scope(cargo(&["test"]), unit)).args(filters).envs(programs))?;
             (well, String::new())
         }
     };
     if all && let Err(error) = take_down() {
         progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
-    let quick = built.is_none() || tell_slow(all);
+    let quick = built.listed.is_none() || tell_slow(all);
     // The runner's own summary comes last, whatever is said before.
     progress::show(summary.trim_end());
     Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use xtask::http::{Answer, Request};
 
-/// Set by whoever has built both binaries already.
+/// Set by whoever has built both binaries already: the folder that they are in.
 const BUILT: &str = "RUNBOOKD_TEST_BINARIES";
 
 /// Builds a binary of the daemon, once a test process, and says where it is. Cargo's own lock parts test processes.
@@ -20,20 +20,24 @@ fn built(rehearsal: bool) -> &'static Path {
     cell.get_or_init(|| {
         // `cargo xtask test` builds both before the tests begin and says so: a hundred test processes that each ask cargo would
         // wait for each other. Run by hand, a test builds what it needs.
-        if std::env::var_os(BUILT).is_none() {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--locked", "--package", "runbookd", "--bin", name]);
-            if rehearsal {
-                cargo.args(["--features", "rehearsal"]);
-            }
-            let status = cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()).status().unwrap();
-            assert!(status.success(), "the daemon does not build");
-        }
-        let test = std::env::current_exe().unwrap();
-        let path = test.parent().unwrap().parent().unwrap().join(name);
+        let folder = std::env::var_os(BUILT).map_or_else(|| build(name, rehearsal), PathBuf::from);
+        let path = folder.join(name);
         assert!(path.exists(), "{} was not built", path.display());
         path
     })
+}
+
+/// Builds one of them and says in which folder it is.
+fn build(name: &str, rehearsal: bool) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--package", "runbookd", "--bin", name]);
+    if rehearsal {
+        cargo.args(["--features", "rehearsal"]);
+    }
+    let status = cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()).status().unwrap();
+    assert!(status.success(), "the daemon does not build");
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().parent().unwrap().to_owned()
 }
 
 /// Where the daemon's binary is, as it is shipped.

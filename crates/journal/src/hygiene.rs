@@ -199,10 +199,13 @@ impl Journal {
     /// Tries a write that changes nothing, so that a full or read-only disk is noticed, and its end too, without traffic.
     pub async fn try_writing(&self) -> bool {
         let mut writer = self.writer().await;
-        let outcome = sqlx::query("UPDATE facts SET value = value WHERE name = 'pause_epoch'")
-            .execute(&mut writer.connection)
-            .await
-            .context("writing to the journal");
+        // In a transaction, as everything that matters is written.
+        let outcome = async {
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::query("UPDATE facts SET value = value WHERE name = 'pause_epoch'").execute(&mut *transaction).await?;
+            transaction.commit().await
+        };
+        let outcome = outcome.await.context("writing to the journal");
         self.note_trouble(outcome).is_ok()
     }
 }

@@ -42,9 +42,22 @@ pub(crate) struct Writer {
     pub(crate) connection: SqliteConnection,
     pub(crate) last: Stamp,
     pub(crate) config: String,
+    options: SqliteConnectOptions,
 }
 
 impl Writer {
+    /// Makes the connection anew where it is of no use any more. On a full disk SQLite rolls a transaction back by itself, the rollback
+    /// that follows fails, and the library believes for ever that it is in a transaction (sqlx 0.9): nothing could be written
+    /// until a restart, however much room there is.
+    async fn mend(&mut self) -> anyhow::Result<()> {
+        // A rollback that is only on its way is over once this is answered.
+        if self.connection.ping().await.is_ok() && !self.connection.is_in_transaction() {
+            return Ok(());
+        }
+        self.connection = SqliteConnection::connect_with(&self.options).await.context("opening the journal again")?;
+        Ok(())
+    }
+
     /// A stamp that never goes back: the later of the wall clock and the last stamp.
     pub(crate) fn stamp(&mut self, now: Stamp) -> Stamp {
         self.last = self.last.max(now);
@@ -113,7 +126,7 @@ impl Journal {
         let mut connection =
             SqliteConnection::connect_with(&options).await.with_context(|| format!("opening the journal {}", path.display()))?;
         migrate(&mut connection, directory).await?;
-        let mut journal = Self::assemble(connection, &path, directory, Some(lock)).await?;
+        let mut journal = Self::assemble(connection, options, directory, Some(lock)).await?;
         journal.take_leases_back().await?;
         journal.recount().await?;
         Ok(journal)
@@ -129,20 +142,20 @@ impl Journal {
         let mut connection =
             SqliteConnection::connect_with(&options).await.with_context(|| format!("opening the journal {}", path.display()))?;
         refuse_newer(&mut connection, directory).await?;
-        Ok(Self::assemble(connection, &path, directory, None).await?)
+        Ok(Self::assemble(connection, options, directory, None).await?)
     }
 
     async fn assemble(
         mut connection: SqliteConnection,
-        path: &Path,
+        options: SqliteConnectOptions,
         directory: &Path,
         lock: Option<File>,
     ) -> anyhow::Result<Self> {
         let last: Option<i64> = sqlx::query("SELECT MAX(at) FROM events").fetch_one(&mut connection).await?.try_get(0)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_lazy_with(SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(2)));
-        let writer = Writer { connection, last: Stamp::from_millis(last.unwrap_or(0)), config: String::new() };
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(
+            SqliteConnectOptions::new().filename(options.get_filename()).read_only(true).busy_timeout(Duration::from_secs(2)),
+        );
+        let writer = Writer { connection, last: Stamp::from_millis(last.unwrap_or(0)), config: String::new(), options };
         Ok(Self {
             inner: Arc::new(Inner {
                 writer: Mutex::new(writer),
@@ -194,7 +207,14 @@ impl Journal {
     }
 
     pub(crate) async fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.inner.writer.lock().await
+        let mut writer = self.inner.writer.lock().await;
+        if (writer.connection.is_in_transaction() || self.inner.trouble.borrow().is_some())
+            && let Err(error) = writer.mend().await
+        {
+            // Whatever is asked of it next fails in its own words, and the one after that tries again.
+            tracing::warn!(error = format!("{error:#}"), "the journal's connection is out of order and cannot be made anew");
+        }
+        writer
     }
 
     pub(crate) fn tell_arrived(&self) {

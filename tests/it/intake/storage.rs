@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use journal::Scope;
 use runbookd::http::Bounds;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Executor};
@@ -73,9 +74,20 @@ async fn a_full_disk_is_503_and_over_without_a_restart_once_there_is_room() {
     door.get("/healthz").await.expect(200);
     assert!(door.local("GET", "/metrics", "").await.body.contains("runbookd_journal_writable 0"));
     assert_eq!(door.stored().await.len(), stored, "what was refused is not there, what was promised is");
+    // A transaction of several statements, which SQLite takes back by itself where the disk is full.
+    let (journal, now) = (&door.daemon.journal, door.daemon.clock.now());
+    for _ in 0..3 {
+        journal.pause(&Scope::All, &"a long reason ".repeat(20_000), "ann", now, None).await.unwrap_err();
+    }
     std::fs::remove_file(&filler).unwrap();
     // Without any traffic: the door itself tries.
     door.until("/readyz", 200).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        door.get("/readyz").await.expect(200);
+    }
+    journal.pause(&Scope::All, "a short reason", "ann", now, None).await.unwrap();
+    assert!(journal.resume(&Scope::All, "ann", now).await.unwrap());
     door.deliver(payload("After").as_bytes()).await.expect(200);
     assert_eq!(door.stored().await.len(), stored + 1);
     door.close().await;

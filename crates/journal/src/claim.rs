@@ -78,6 +78,8 @@ impl Journal {
                 .execute(&mut writer.connection)
                 .await
                 .context("setting an unreadable incident aside")?;
+                // It keeps its targets, and not a turn: nobody works on it, and others are to be cured meanwhile.
+                self.count(|ledger| ledger.stands(id, false, false));
                 Ok(Claimed::Unreadable { id, why })
             }
         }

@@ -150,7 +150,7 @@ async fn read_all(connection: &mut SqliteConnection, last: Stamp) -> anyhow::Res
             ledger.ended(id, How::Refused, Stamp::from_millis(at), false);
         } else {
             let sustains = stage == "sustaining";
-            let at_work = row.try_get::<bool, _>(6)? && !sustains && stage != Stage::UNSETTLED;
+            let at_work = row.try_get::<bool, _>(6)? && !sustains && stage != Stage::UNSETTLED && stage != "unreadable";
             ledger.stands(id, at_work, sustains);
         }
     }

@@ -153,7 +153,7 @@ async fn within_limits(connection: &mut SqliteConnection, permit: &Permit, at: S
             }
             Reservation::AtOnce { fewer_than } => {
                 let at_work = "SELECT COUNT(DISTINCT h.incident) FROM holds h JOIN incidents i ON i.id = h.incident \
-                               WHERE h.incident <> $1 AND i.stage NOT IN ('sustaining', 'unsettled')";
+                               WHERE h.incident <> $1 AND i.stage NOT IN ('sustaining', 'unsettled', 'unreadable')";
                 number(sqlx::query(at_work).bind(own).fetch_one(&mut *connection).await?)? < i64::from(fewer_than)
             }
             Reservation::Trial { scope, since } => {

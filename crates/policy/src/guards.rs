@@ -62,6 +62,15 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
     if let Some(word) = finishes(case) {
         return Ok(word.into());
     }
+    // A stopped container raises no alert of its own: that the alert is over may be our own doing.
+    match case.incident.left_stopped(case.findings) {
+        Ok(None) => {}
+        Ok(Some(name)) => {
+            let why = format!("the alert resolved, and {name} was stopped for a restart and has not started again");
+            return Err(end(How::HandedOver, why));
+        }
+        Err(why) => return Err(wait_for_sight(case, &format!("whether what was to be restarted runs: {why}"))),
+    }
     if case.incident.applied.is_empty() {
         let before = case.incident.attempts.is_empty();
         let why =
@@ -82,7 +91,10 @@ pub(crate) fn not_paused(case: &Case<'_>) -> Word {
 pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
     match case.clock_doubted_until.filter(|until| *until > case.now) {
         None => Ok("wall and monotonic time agree".into()),
-        Some(until) => Err(wait(until, Waiting::Time, format!("the clock jumped; nothing acts by itself before {until}"))),
+        Some(until) => {
+            let why = format!("the clock jumped; nothing acts by itself before {until}");
+            Err(house::kept(case, Waiting::Clock, why))
+        }
     }
 }
 

@@ -322,7 +322,7 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
             return Err(no_more(case, format!("the breaker is open until {again}, when one incident tries: {words}; {lift}")));
         }
         if let Some(other) = streak.tried_by {
-            return Err(wait(case.now.plus(KEPT_RETRY), Waiting::Time, format!("{other} is the trial after {words}")));
+            return Err(kept(case, Waiting::Trial { by: other }, format!("{other} is the trial after {words}")));
         }
         trial = Some(words);
     }

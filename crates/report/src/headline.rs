@@ -91,6 +91,10 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
                 Waiting::Cause { of, by: None } => format!(" for {of} to be well; looks again at {}", moment(*until, near)),
                 Waiting::Turn => format!(" for its turn; looks again at {}", moment(*until, near)),
                 Waiting::Quiet => format!(" for the end of a quiet time; looks again at {}", moment(*until, near)),
+                Waiting::Clock => format!(" for the clock to be trusted; looks again at {}", moment(*until, near)),
+                Waiting::Trial { by } => {
+                    format!(" for what becomes of {by}, which tries whether cures help; looks again at {}", moment(*until, near))
+                }
                 Waiting::Pause => format!(" for the pause to end; looks again at {}", moment(*until, near)),
                 Waiting::Sight => format!(" until it can see; looks again at {}", moment(*until, near)),
                 Waiting::Time | Waiting::Person(_) => format!(" until {}", moment(*until, near)),

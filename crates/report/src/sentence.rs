@@ -79,7 +79,14 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             (Voice::Follow, line.say(why).stop())
         }
         Event::Waits {
-            on: Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet | Waiting::Pause | Waiting::Sight,
+            on:
+                Waiting::Cause { .. }
+                | Waiting::Turn
+                | Waiting::Quiet
+                | Waiting::Clock
+                | Waiting::Trial { .. }
+                | Waiting::Pause
+                | Waiting::Sight,
             until,
             why,
             ..

@@ -227,10 +227,12 @@ impl Order {
     /// What was stopped for this order and has not been started again, by name: the act broke off in its middle. Only for
     /// orders that stop and start the same thing.
     pub fn left_down(&self, finding: &Finding) -> Option<String> {
-        match &self.action {
-            Action::Docker(docker) if docker.restart().is_some() => containers::left_down(self, finding),
-            _ => None,
-        }
+        self.stops_and_starts().then(|| containers::left_down(self, finding)).flatten()
+    }
+
+    /// Whether the act stops something and starts the same thing again, so that it may break off in between.
+    pub fn stops_and_starts(&self) -> bool {
+        matches!(&self.action, Action::Docker(docker) if docker.restart().is_some())
     }
 
     /// The same as [`Order::describe`], and of a command each of its words: its name alone says little to whoever agrees.

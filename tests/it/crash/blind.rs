@@ -105,7 +105,7 @@ async fn an_end_out_of_sight_is_gone_on_with() {
     for lost in [vec![], vec![("more", Purpose::End)]] {
         let behaviour = Behaviour { mended_by: vec!["more"], lost, ..Behaviour::default() };
         let story =
-            blind("an end out of sight", vec![remedy("scale", lasting())], ("more", Purpose::End), behaviour, &[How::Cured]);
+            blind("an end out of sight", vec![remedy("scale", lasting())], ("more", Purpose::End), behaviour, &[How::HandedOver]);
         calls_for(&story, &[1]).await;
         rehearse(Story { leaves: Some(&[]), ..story }).await;
     }

@@ -34,6 +34,8 @@ fn scene_of(action: DockerAction) -> Scene {
     book.remedies[0].steps[0].action = Action::Docker(action);
     book.remedies[0].when = Some(Condition::parse("web.failing == 1.0").unwrap());
     book.require = Condition::parse("web.failing > 0.0").unwrap();
+    let second = runbook::book::Remedy { name: "second".to_owned(), ..book.remedies[0].clone() };
+    book.remedies.push(second);
     book.target = TargetSelector::Named(service());
     book.look = BTreeMap::from([("web".to_owned(), Look { probe: Probe::Docker(DockerProbe::Service), target: None })]);
     let traits = Traits { depends_on: vec![], stateful: false, may_be_cloned: false, class: Class::P3, owner: String::new() };
@@ -116,6 +118,30 @@ fn without_a_half_there_is_nothing_to_finish() {
     let mut earlier = after_a_try(None, down());
     earlier.incident.attempts[0].at.rung = 1;
     assert_eq!(earlier.closed_gate(), "alert");
+}
+
+#[test]
+fn an_alert_that_is_over_closes_nothing_as_good_while_our_own_stop_may_be_why() {
+    let unseen = || {
+        let mut findings = seen("exited", 0.0, "T0");
+        findings.looks.get_mut("web").unwrap().seen = Seen::Unknown("the Engine does not answer".to_owned());
+        findings
+    };
+    let unanswered = || Some(Reply::NoAnswer("the Engine broke off".to_owned()));
+    let blind = after_a_try(unanswered(), unseen());
+    assert!(matches!(blind.rule().decision, Decision::Wait { on: Waiting::Sight, .. }), "{:?}", blind.rule());
+    // Where it is no longer this step's to finish, a person has it.
+    for reply in [unanswered(), Some(Reply::Failed("500".to_owned()))] {
+        let mut later = after_a_try(reply, seen("exited", 0.0, "T0"));
+        later.incident.at.rung = 1;
+        let Decision::End { how: How::HandedOver, why } = later.rule().decision else { panic!("{:?}", later.rule()) };
+        assert!(why.contains("shop_web_1 was stopped for a restart"), "{why}");
+    }
+    // What was refused was never stopped by us, and what runs again is well.
+    for (reply, found) in [(Some(Reply::Refused("403".to_owned())), unseen()), (unanswered(), seen("running", 0.0, "T1"))] {
+        let over = after_a_try(reply, found);
+        assert!(matches!(over.rule().decision, Decision::End { how: How::Subsided, .. }), "{:?}", over.rule());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runbook::book::Guard;
-use runbook::incident::{Gate, GateName, Next, Reply, Stage};
+use runbook::incident::{Gate, GateName, Judged, Next, Reply, Stage};
 use runbook::order::Purpose;
 
 use super::*;
@@ -184,6 +184,54 @@ fn what_cannot_be_seen_is_neither_harm_nor_fine() {
     scene.looks(blind);
     let Decision::End { how: How::HandedOver, why } = scene.rule().decision else { panic!("{:?}", scene.rule().gates) };
     assert!(why.contains("cannot be seen"), "{why}");
+}
+
+#[test]
+fn a_blind_look_is_no_harm_whatever_was_counted_before_it() {
+    let mut scene = begun(false);
+    scene.looks(bad);
+    scene.waits();
+    scene.looks(bad);
+    // Counted often enough, but something else was decided: the alert is over, say.
+    scene.happens(Event::Enough { why: "the alert resolved".to_owned() });
+    let judged = |scene: &Scene, findings: Findings| {
+        scene.incident.watch.as_ref().unwrap().judge(scene.incident.guard().unwrap(), &findings)
+    };
+    assert!(matches!(judged(&scene, blind(scene.now)), Judged::Unseen { .. }), "the fold would not take it for harm");
+    scene.refuses(&scene.harm(blind(scene.now), false));
+    assert!(matches!(judged(&scene, bad(scene.now)), Judged::Harm { .. }));
+    assert_eq!(judged(&scene, good(scene.now)), Judged::Fine);
+    // What is proved was seen not to do harm, so nothing that was counted before counts any longer.
+    let since = scene.now;
+    scene.passes(60);
+    scene.happens(Event::Verified { since, findings: good(scene.now) });
+    assert_eq!(judged(&scene, bad(scene.now)), Judged::Fine, "nothing is counted before a look is taken in");
+}
+
+#[test]
+fn what_is_seen_now_and_then_adds_up() {
+    let mut scene = guarded(false);
+    let mut book = (*scene.incident.runbook).clone();
+    book.remedies[0].guard = None;
+    book.remedies[0].steps[0].only_while = Some("ledger.effects > 5.0".parse().unwrap());
+    scene.current = configuration(book.clone());
+    scene.incident.runbook = std::sync::Arc::new(book);
+    scene.incident.stage = Stage::Looking(Aim::Do);
+    scene.looks(bad);
+    scene.waits();
+    scene.looks(blind);
+    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Sight, .. }));
+    scene.waits();
+    scene.looks(bad);
+    assert!(matches!(scene.rule().decision, Decision::Act(_)), "seen twice, and not once seen otherwise");
+    // But not over a time in which nobody could know.
+    scene.incident.failing = None;
+    scene.incident.stage = Stage::Looking(Aim::Do);
+    scene.looks(bad);
+    scene.passes(61);
+    scene.incident.stage = Stage::Looking(Aim::Do);
+    scene.looks(bad);
+    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Time, .. }));
 }
 
 #[test]

@@ -147,7 +147,14 @@ fn an_open_breaker_lets_one_trial_through_after_a_while() {
     let trial = crate::Reservation::Trial { scope: crate::Scope::Runbook, since: ago(3_600) };
     assert!(permit.reservations().contains(&trial), "a second trial is refused at the start, too");
     scene.history.failed.tried_by = Some(IncidentId(3));
-    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Time, .. }), "another is the trial");
+    let Decision::Wait { on: Waiting::Trial { by: IncidentId(3) }, .. } = scene.rule().decision else {
+        panic!("{:?}", scene.rule())
+    };
+    // The other may keep up an effect for hours, or be a person's by now: whoever waits for it is not left alone for longer.
+    scene.incident.kept_since = Some(ago(3_600));
+    let Decision::End { how: How::HandedOver, why } = scene.rule().decision else { panic!("{:?}", scene.rule()) };
+    assert!(why.starts_with("INC-3 is the trial after"), "{why}");
+    scene.incident.kept_since = None;
     // Failures that lie further apart than the breaker's time are no row.
     scene.history.failed = Streak { failures: vec![ago(60), ago(120), ago(6 * 3_600 + 60)], tried_by: None };
     assert!(matches!(scene.rule().decision, Decision::Act(_)));

@@ -79,6 +79,13 @@ pub enum Waiting {
     Turn,
     /// The end of a time at which its target is left alone.
     Quiet,
+    /// The clock to be trusted again.
+    Clock,
+    /// What becomes of another incident, which tries whether cures help again.
+    Trial {
+        /// Which.
+        by: IncidentId,
+    },
 }
 
 /// Evidence captured before a step.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::alert::AlertStatus;
 use crate::book::Runbook;
@@ -26,6 +27,9 @@ pub struct IllegalEvent {
     /// Why not.
     pub why: String,
 }
+
+/// A wait that ends later than this after its time was not waited out: nobody looked in between.
+const LOOKS_APART: Duration = Duration::from_secs(60);
 
 impl Incident {
     /// The incident that this opening makes.
@@ -53,6 +57,7 @@ impl Incident {
             failing: None,
             watch: None,
             harm: None,
+            outlasted: false,
             skipped: BTreeSet::new(),
             grant: None,
             reminded: 0,
@@ -127,7 +132,12 @@ impl Incident {
                     self.reminded = 0;
                 }
                 match on {
-                    Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet | Waiting::Held { .. } => {
+                    Waiting::Cause { .. }
+                    | Waiting::Turn
+                    | Waiting::Quiet
+                    | Waiting::Clock
+                    | Waiting::Trial { .. }
+                    | Waiting::Held { .. } => {
                         self.kept_since = self.kept_since.or(Some(at));
                     }
                     // A person's pause or question is not what kept it; anything else may come and go in between.
@@ -141,7 +151,11 @@ impl Incident {
             }
             Event::Woke { .. } => match &self.stage {
                 Stage::Waiting { on: Waiting::Person(_), .. } => Err("only an answer ends the wait for a person".to_owned()),
-                Stage::Waiting { aim, .. } => {
+                Stage::Waiting { aim, until, .. } => {
+                    if at.since(*until) > LOOKS_APART {
+                        // The process was not there to look: what could not be seen before says nothing of now.
+                        self.unseen_since = None;
+                    }
                     self.stage = Stage::Looking(*aim);
                     Ok(())
                 }
@@ -194,8 +208,9 @@ impl Incident {
                 }
                 Ok(())
             }
-            Event::EndDue { .. } => match self.stage {
+            Event::EndDue { findings, .. } => match self.stage {
                 Stage::Sustaining { .. } => {
+                    self.outlasted |= self.lasts_beyond(findings);
                     self.stage = Stage::Looking(Aim::End);
                     Ok(())
                 }
@@ -309,6 +324,9 @@ impl Incident {
         }
         if !self.is_harmless(findings) {
             return Err("a watched condition holds, or cannot be seen, so it is no cure".to_owned());
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.calm();
         }
         if self.to_take_back(Aim::End).is_some() {
             self.stage = Stage::Sustaining { since: at };

@@ -99,16 +99,22 @@ impl Watch {
         }
     }
 
-    /// What it comes to after the look that saw these findings.
+    /// What was counted is no longer gone by: everything watched was seen not to hold.
+    pub(super) fn calm(&mut self) {
+        self.held.clear();
+    }
+
+    /// What it comes to after the look that saw these findings. Only what they show to hold is harm: one that cannot see tells
+    /// nothing, whatever was counted before it.
     pub fn judge(&self, guard: &Guard, findings: &Findings) -> Judged {
         let held = self.held.iter().filter_map(|(index, held)| Some((guard.stop_if.get(*index)?, held)));
+        let mut held = held.filter(|(condition, _)| condition.evaluate(findings).holds());
         if let Some((condition, held)) = held.clone().find(|(_, held)| held.looks >= guard.looks.max(1)) {
             let words = seen_in(held);
             let why = format!("harm: `{}` came to hold, {words} ({})", condition.source(), figures(condition, findings));
             return Judged::Harm { condition: condition.source().to_owned(), why };
         }
-        let mut held = held;
-        if let Some((condition, held)) = held.find(|(condition, _)| condition.evaluate(findings).holds()) {
+        if let Some((condition, held)) = held.next() {
             let again = held.latest.plus(guard.apart.duration());
             let words = seen_in(held);
             let why = format!(

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::action::Action;
+use crate::condition::Truth;
 use crate::finding::Findings;
 use crate::incident::stage::{Aim, Stage};
 use crate::incident::{Failing, Incident};
@@ -43,18 +44,25 @@ impl Incident {
             _ => false,
         };
         let failing = match &step.only_while {
-            Some(condition) => condition.evaluate(findings).holds(),
+            Some(condition) => match condition.evaluate(findings) {
+                Truth::True => Some(true),
+                Truth::False => Some(false),
+                Truth::Unknown(_) => None,
+            },
             None if restart => {
                 let target = step.target.as_ref().unwrap_or(&self.target);
                 let seen = self.seen_at(findings, step.action.facts().selects_from, target);
-                seen.is_some_and(|finding| finding.number("failing").is_some_and(|failing| failing > 0.0))
+                seen.and_then(|finding| finding.number("failing")).map(|failing| failing > 0.0)
             }
-            None => false,
+            None => Some(false),
         };
         let before = self.failing.filter(|before| at.since(before.latest) <= FAILING_APART);
-        failing.then(|| match before {
-            Some(before) => Failing { latest: at, looks: before.looks.saturating_add(1), ..before },
-            None => Failing { since: at, latest: at, looks: 1 },
-        })
+        match (failing, before) {
+            (Some(true), Some(before)) => Some(Failing { latest: at, looks: before.looks.saturating_add(1), ..before }),
+            (Some(true), None) => Some(Failing { since: at, latest: at, looks: 1 }),
+            (Some(false), _) => None,
+            // A look that cannot see neither counts nor clears; else each one between two that see would begin the count anew.
+            (None, before) => before,
+        }
     }
 }

@@ -171,6 +171,8 @@ pub struct Incident {
     pub watch: Option<Watch>,
     /// The harm that stopped it, in words for people, if any did.
     pub harm: Option<String>,
+    /// An effect is ended because its longest time is over, and not because what it was for is.
+    pub outlasted: bool,
     /// A person's agreement that is not yet used.
     pub grant: Option<Grant>,
     /// How many reminders of the open question are behind it.
@@ -265,6 +267,29 @@ impl Incident {
         }
         let seen = self.seen_at(findings, last.order.action.facts().selects_from, &last.order.target)?;
         last.order.left_down(seen)
+    }
+
+    /// What an act of this incident stopped and nobody has started again, by name, whichever step it was of: one that broke off or
+    /// was answered with an error after the stop. None where nothing was; an error in words where that cannot be seen.
+    ///
+    /// # Errors
+    /// Why it cannot be seen.
+    pub fn left_stopped(&self, findings: &Findings) -> Result<Option<String>, String> {
+        for attempt in self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::Do && attempt.refused().is_none())
+        {
+            if !attempt.order.stops_and_starts() || !matches!(attempt.verdict, Some(Verdict::NotLanded(_))) {
+                continue;
+            }
+            let seen = self.seen_at(findings, attempt.order.action.facts().selects_from, &attempt.order.target);
+            let seen = seen.ok_or_else(|| format!("{} was not looked at", attempt.order.target))?;
+            if let Some(why) = seen.unknown() {
+                return Err(why.to_owned());
+            }
+            if let Some(name) = attempt.order.left_down(seen) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     /// Every target that the remedy touches, its own first: they are held together from its first step, so that two

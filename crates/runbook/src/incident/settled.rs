@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Finding;
+use crate::action::Lasts;
+use crate::finding::{Finding, Findings};
 use crate::incident::{Aim, Attempt, How, Incident, Reply, Stage};
 use crate::order::{Purpose, Verdict};
 use crate::time::Stamp;
@@ -119,6 +120,10 @@ impl Incident {
                     // What else lasts has an end of its own, which need not have come.
                     (None, true) => self.stage = Stage::Sustaining { since: at },
                     (Some(_), true) => self.stage = Stage::Looking(Aim::End),
+                    (None, false) if self.outlasted && self.still_fires() => {
+                        let why = "its longest time is over, and the alert still fires: what it was for is not over";
+                        self.end(How::HandedOver, format!("verified, but {name} has been ended because {why}"));
+                    }
                     (None, false) => self.end(How::Cured, "verified, and every lasting effect has been ended".to_owned()),
                     (Some(why), false) => self.end(How::HandedOver, format!("{why}; what lasted has been ended")),
                 }
@@ -150,6 +155,16 @@ impl Incident {
         };
         let tries = self.attempts.iter().filter(same).count();
         unanswered && tries < 2
+    }
+
+    // Whether an effect lasts that waits for a condition which these findings do not show to hold.
+    pub(super) fn lasts_beyond(&self, findings: &Findings) -> bool {
+        let lasting = self.applied.iter().filter_map(|index| self.attempts.get(*index));
+        let until = lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition).filter_map(|attempt| {
+            let step = self.runbook.remedies.get(attempt.at.rung)?.steps.get(attempt.at.step)?;
+            step.until.as_ref()
+        });
+        until.into_iter().any(|until| !until.evaluate(findings).holds())
     }
 
     fn take_back(&mut self, aim: Aim) {

@@ -126,7 +126,12 @@ impl Stage {
             Stage::Deciding { .. } => "deciding",
             Stage::Waiting { on, .. } => match on {
                 Waiting::Person(_) => "asking",
-                Waiting::Held { .. } | Waiting::Cause { .. } | Waiting::Turn | Waiting::Quiet => "held",
+                Waiting::Held { .. }
+                | Waiting::Cause { .. }
+                | Waiting::Turn
+                | Waiting::Quiet
+                | Waiting::Clock
+                | Waiting::Trial { .. } => "held",
                 _ => "waiting",
             },
             Stage::InDoubt => "in_doubt",

@@ -14,6 +14,7 @@ use runbook::order::Order;
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::fault::Fault;
 use crate::engine::verify::SUSTAIN_POLL;
 use crate::engine::watching::Eyes;
 use crate::engine::{Engine, LEASE, quieting};
@@ -26,6 +27,7 @@ impl<W: World> Engine<W> {
     /// Works until the incident is over or waits; gives the moment it comes due again, where its stage does not say.
     pub(crate) async fn drive(&self, claim: &mut Claim, stop: &CancellationToken) -> anyhow::Result<Option<Stamp>> {
         let mut eyes = Eyes::default();
+        let mut over_limits = 0;
         loop {
             if stop.is_cancelled() {
                 return Ok(None);
@@ -35,7 +37,7 @@ impl<W: World> Engine<W> {
                     let findings = self.look_around(&claim.incident, aim, &self.configuration()).await;
                     Event::Looked { findings }
                 }
-                Next::Decide(aim) => match self.decide(claim, aim, &mut eyes).await? {
+                Next::Decide(aim) => match self.decide(claim, aim, &mut eyes, &mut over_limits).await? {
                     Some(event) => event,
                     None => continue,
                 },
@@ -124,7 +126,9 @@ impl<W: World> Engine<W> {
                 }
             }
             // The end of the cause's incident, or of another's turn, is news; otherwise it is looked at again when it is time.
-            Waiting::Cause { by: Some(by), .. } if self.journal.summary(*by).await?.is_none_or(|by| by.closed.is_some()) => {
+            Waiting::Cause { by: Some(by), .. } | Waiting::Trial { by }
+                if self.journal.summary(*by).await?.is_none_or(|by| by.closed.is_some()) =>
+            {
                 Some(format!("{by} is over"))
             }
             Waiting::Turn if self.journal.at_work(incident.id) < self.configuration().rules.overall.at_once => {
@@ -139,7 +143,7 @@ impl<W: World> Engine<W> {
     }
 
     /// Asks policy, and does what follows from it. None when the loop is simply to ask what is next again.
-    async fn decide(&self, claim: &mut Claim, aim: Aim, eyes: &mut Eyes) -> anyhow::Result<Option<Event>> {
+    async fn decide(&self, claim: &mut Claim, aim: Aim, eyes: &mut Eyes, over_limits: &mut u32) -> anyhow::Result<Option<Event>> {
         let Stage::Deciding { findings, .. } = &claim.incident.stage else { return Ok(None) };
         let findings = findings.clone();
         let configuration = self.configuration();
@@ -148,7 +152,7 @@ impl<W: World> Engine<W> {
         // Only an act's are shared, with its permit.
         let alone = Arc::<Vec<Gate>>::unwrap_or_clone;
         Ok(match decision {
-            Decision::Act(permit) => self.start(claim, permit, gates, eyes).await?,
+            Decision::Act(permit) => self.start(claim, permit, gates, eyes, over_limits).await?,
             Decision::Capture(order) => Some(self.capture(claim, &order, &configuration).await?),
             Decision::LookAgain(why) => Some(Event::Stale { why }),
             Decision::Wait { until, on, why } => Some(Event::Waits { until, on, why, gates: alone(gates) }),
@@ -196,6 +200,7 @@ impl<W: World> Engine<W> {
         permit: policy::Permit,
         gates: Arc<Vec<Gate>>,
         eyes: &mut Eyes,
+        over_limits: &mut u32,
     ) -> anyhow::Result<Option<Event>> {
         let name = permit.order().action.facts().name;
         self.world.pass(Point::BeforeAppend("action_started")).await;
@@ -211,6 +216,14 @@ impl<W: World> Engine<W> {
                 }));
             }
             Err(refused @ (StartRefused::Conflict | StartRefused::PauseChanged | StartRefused::LimitReached)) => {
+                // Another was first, which the next decision sees in the counters; unless these are not what is on record.
+                *over_limits += u32::from(matches!(refused, StartRefused::LimitReached));
+                if matches!(refused, StartRefused::LimitReached) && *over_limits >= RECOUNTED_AFTER {
+                    self.journal.recount().await?;
+                }
+                if *over_limits > REFUSALS_BORNE {
+                    return Err(Fault::Refused(*over_limits).into());
+                }
                 tracing::info!(incident = %claim.incident.id, %refused, "decides again");
                 self.world.wait(DECIDE_AGAIN).await;
                 return Ok(None);
@@ -266,6 +279,10 @@ impl<W: World> Engine<W> {
     }
 }
 
+/// After so many starts that the limits on record refused although the counters had let them through, these are made anew.
+const RECOUNTED_AFTER: u32 = 5;
+/// More of them are a fault of ours.
+const REFUSALS_BORNE: u32 = 20;
 /// How often a pause or a hold is asked about again, besides being woken.
 const RECHECK: Duration = Duration::from_secs(5);
 

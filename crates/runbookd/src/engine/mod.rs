@@ -3,6 +3,7 @@
 //! never starves others: each claim is a task of its own, and there are many. Deliberately no decision here; `policy` decides.
 
 mod drive;
+mod fault;
 mod looks;
 mod quieting;
 mod settle;
@@ -162,7 +163,7 @@ impl<W: World> Engine<W> {
         let id = claim.incident.id;
         // A panic is a fault of ours like any other: told, tried again later and later, and no other incident waits for it.
         let driven = AssertUnwindSafe(self.drive(&mut claim, stop)).catch_unwind().await;
-        let due = match driven.unwrap_or_else(|_| Err(anyhow::anyhow!("runbookd panicked; the log has the place"))) {
+        let due = match driven.unwrap_or_else(|_| Err(fault::Fault::Panicked.into())) {
             Ok(due) => {
                 self.forget_failures(id);
                 due
@@ -171,7 +172,8 @@ impl<W: World> Engine<W> {
                 let tries = self.count_failure(id);
                 let wait = Duration::from_secs(1 << tries.min(8));
                 tracing::error!(incident = %id, error = format!("{error:#}"), retry_seconds = wait.as_secs(), "working on an incident failed; it comes due again");
-                Some(self.world.now().plus(wait))
+                let over = self.handed_over_for(&mut claim, tries, &error).await;
+                Some(if over { self.world.now() } else { self.world.now().plus(wait) })
             }
         };
         if let Err(error) = self.journal.release(claim, due).await {

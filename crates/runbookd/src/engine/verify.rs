@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// The longest stretch between two looks while something is being proved.
 const POLL: Duration = Duration::from_secs(1);
+/// A nap this much longer than it was to be was none: two looks with such a time between them prove nothing of what was in between.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How often the end of a lasting effect is looked for.
 pub(crate) const SUSTAIN_POLL: Duration = Duration::from_secs(15);
 /// How long what a lasting effect does may be out of sight.
@@ -41,7 +43,7 @@ impl<W: World> Engine<W> {
         };
         let (hold, within) = (remedy.verify.hold.duration(), remedy.verify.within.duration());
         // After a long stop the time is over at the first look; what is true then still gets its hold.
-        let over = since.plus(within);
+        let mut over = since.plus(within);
         let doubts = remedy.guard.as_ref().map_or(Duration::ZERO, |guard| guard.apart.duration() * guard.looks);
         let mut true_since: Option<Stamp> = None;
         let mut renewed = self.world.now();
@@ -74,9 +76,17 @@ impl<W: World> Engine<W> {
             }
             self.kept(claim, now, &mut renewed, "verifying").await?;
             let nap = (hold / 8).clamp(Duration::from_millis(100), POLL);
+            let asleep = self.world.now();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = self.world.wait(nap) => {}
+            }
+            let slept = self.world.now().since(asleep);
+            if slept > nap + STOOD_STILL {
+                // The machine stood still, or its clock was set: nobody watched for so long, which proves nothing and counts for nothing.
+                tracing::warn!(incident = %claim.incident.id, seconds = slept.as_secs(), "the proof begins anew: nobody watched for a while");
+                true_since = None;
+                over = over.plus(slept);
             }
         }
     }

@@ -76,7 +76,7 @@ pub fn rate(document: &Document, entry: &Placed<String>) -> Option<Rate> {
     window(document, entry, rate.per).then_some(rate)
 }
 
-fn window<T>(document: &Document, placed: &Placed<T>, span: Span) -> bool {
+pub(super) fn window<T>(document: &Document, placed: &Placed<T>, span: Span) -> bool {
     let fits = span.duration() <= LONGEST;
     if !fits {
         document.complain(placed.at(), format!("{span} is longer than the past that limits count"), "write 31d or less");

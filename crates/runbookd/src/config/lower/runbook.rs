@@ -12,7 +12,7 @@ use runbook::text::inert;
 use super::conditions::condition;
 use super::ladder::Ground;
 use super::looks::{Looks, looks};
-use super::rules::rate;
+use super::rules::{rate, window};
 use super::targets::Targets;
 use super::{may, need, need_text};
 use crate::config::complaint::Severity;
@@ -295,5 +295,9 @@ fn limits(document: &Document, placed: Option<&Placed<WrittenLimits>>) -> Option
             Some(Recurrence { times: *times?, within: *within? })
         }
     };
-    Some(Limits { cooldown: may(&written.cooldown).copied().unwrap_or(USUAL_COOLDOWN), rate: rates, recurrence })
+    let cooldown = match &written.cooldown {
+        None => USUAL_COOLDOWN,
+        Some(placed) => placed.get().copied().filter(|span| window(document, placed, *span))?,
+    };
+    Some(Limits { cooldown, rate: rates, recurrence })
 }

@@ -1,0 +1,40 @@
+//! Faults of our own, and when an incident that keeps meeting one is given to a person. What only comes from the journal's or the
+//! world's bad weather is none: it is tried again for as long as it lasts. Deliberately no mend: whoever is called has the log.
+
+use journal::{AppendError, Claim};
+use runbook::incident::{Event, How};
+
+use crate::engine::Engine;
+use crate::world::World;
+
+/// So many tries in a row, the last ones minutes apart, are borne.
+const BORNE: u32 = 8;
+
+/// A fault that no weather explains.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// A panic.
+    #[error("runbookd panicked; the log has the place")]
+    Panicked,
+    /// A start that the counters let through and the journal does not.
+    #[error("the limits on record refused {0} starts in a row that the counters had let through")]
+    Refused(u32),
+}
+
+fn is_ours(error: &anyhow::Error) -> bool {
+    let illegal = |cause: &AppendError| matches!(cause, AppendError::Illegal(_));
+    error.downcast_ref::<AppendError>().is_some_and(illegal) || error.is::<Fault>()
+}
+
+impl<W: World> Engine<W> {
+    /// Hands an incident over that failed so often for a fault of ours; whether it did. An order in doubt is looked at further: that
+    /// has its own call for a person.
+    pub(crate) async fn handed_over_for(&self, claim: &mut Claim, tries: u32, error: &anyhow::Error) -> bool {
+        if tries < BORNE || !is_ours(error) {
+            return false;
+        }
+        let why = format!("runbookd itself failed at it {tries} times: {error:#}; what it did so far stands as it is");
+        let ending = Event::Ending { how: How::HandedOver, why, gates: Vec::new() };
+        self.append(claim, ending).await.is_ok()
+    }
+}

@@ -194,8 +194,18 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     let (code, _, told) = ran(&home, &["resume"]);
     assert_eq!((code, told.contains("`runbookd pause --list`")), (1, true), "the mend must not stop everything: {told}");
 
+    // Who takes the pause file away is on record, too, however long a name they have.
+    std::fs::write(home.state().join("PAUSE"), "by hand").unwrap();
+    let (code, out, told) = ran(&home, &["resume", "--json", "--by", &"Cleo".repeat(50)]);
+    assert_eq!((code, serde_json::from_str::<Value>(&out).is_ok()), (0, true), "{out}{told}");
+    let (_, out, _) = ran(&home, &["pause", "--list"]);
+    assert!(out.contains("CleoCleo") && out.contains("by hand") && out.contains("the pause file"), "{out}");
+    assert_eq!(ran(&home, &["pause", "postgres/main", "--reason", "it outlives the daemon"]).0, 0);
+
     signal(&daemon, "TERM");
     assert_eq!(ended(&mut daemon, &home), 0, "{}", home.log());
+    let (_, out, _) = ran(&home, &["pause", "--list"]);
+    assert!(out.contains("it outlives the daemon") && out.contains("CleoCleo"), "{out}");
 
     // Without the daemon: the record is read, a pause is a file, and an answer says that nobody heard it.
     let (code, out, _) = ran(&home, &["incidents"]);
@@ -218,6 +228,9 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     let copy = home.folder().join("copy.db");
     assert_eq!(ran(&home, &["journal", "backup", copy.to_str().unwrap()]).0, 0);
     assert_eq!(ran(&home, &["journal", "backup", copy.to_str().unwrap()]).0, 1, "a backup never overwrites");
+    let link = home.folder().join("link.db");
+    std::os::unix::fs::symlink("nowhere/yet.db", &link).unwrap();
+    assert_eq!(ran(&home, &["journal", "backup", link.to_str().unwrap()]).0, 1, "a link is something that stands there");
     assert_eq!(ran(&home, &["journal", "prune"]).0, 0);
     for command in [&["approve", "x"][..], &["deny", "x"], &["note", "1", "x"], &["run", "too-many"], &["reload"], &["doctor"]] {
         let (code, _, told) = ran(&home, command);
@@ -233,6 +246,7 @@ fn a_life_from_start_to_stop_and_what_works_afterwards() {
     let (_, out, _) = ran(&home, &["pause", "--list"]);
     assert!(out.contains("the database moves (by Ana)"), "{out}");
     assert_eq!(ran(&home, &["resume"]).0, 0);
+    assert_eq!(ran(&home, &["resume", "postgres/main"]).0, 0);
     assert!(ran(&home, &["pause", "--list"]).1.contains("Nothing is paused"));
     drop(daemon);
 }

@@ -475,3 +475,25 @@ async fn a_damaged_event_and_damaged_evidence_are_found() {
     sqlx::Connection::close(connection).await.unwrap();
     assert_eq!(journal.check().await.unwrap().complaints.len(), 2);
 }
+
+#[tokio::test]
+async fn of_backups_to_one_place_one_is_made_and_none_is_left_unfinished() {
+    let (folder, journal) = opened(&one_runbook()).await;
+    let copies = tempfile::tempdir().unwrap();
+    let to = copies.path().join("copy.db");
+    let outcomes = futures_util::future::join_all((0..4).map(|_| journal.backup(&to))).await;
+    let refused: Vec<String> =
+        outcomes.iter().filter_map(|outcome| outcome.as_ref().err().map(|error| format!("{error:#}"))).collect();
+    assert_eq!(refused.len(), 3, "{refused:?}");
+    assert!(refused.iter().all(|why| why.contains("never overwrites")), "{refused:?}");
+    // Given up in the middle, as by a client that leaves.
+    let given_up = copies.path().join("given-up.db");
+    let _ = tokio::time::timeout(std::time::Duration::ZERO, journal.backup(&given_up)).await;
+    drop(journal);
+    let names: Vec<_> = std::fs::read_dir(copies.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_str().unwrap().contains("unfinished")), "{names:?}");
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::copy(&to, restored.path().join("journal.db")).unwrap();
+    assert!(Journal::open(restored.path()).await.unwrap().check().await.unwrap().complaints.is_empty());
+    drop(folder);
+}

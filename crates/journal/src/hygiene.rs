@@ -2,6 +2,7 @@
 //! is never touched. Deliberately no automatic repair: a journal that does not check out is a person's matter.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use runbook::incident::IncidentId;
 use runbook::time::Stamp;
 use sqlx::{Connection, Row};
 
-use crate::copy;
+use crate::copy::{self, Over};
 use crate::open::Journal;
 
 /// How much is kept.
@@ -61,12 +62,13 @@ impl Journal {
     /// # Errors
     /// When the file exists, or cannot be written.
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
-        anyhow::ensure!(!to.exists(), "{} exists; a backup never overwrites", to.display());
+        static BACKUPS: AtomicU64 = AtomicU64::new(0);
+        anyhow::ensure!(to.symlink_metadata().is_err(), "{} exists; a backup never overwrites", to.display());
         let mut reader = self.inner.readers.acquire().await?;
-        // Of its own for each process, so that two backups to one place cannot mix.
+        // Of its own for each backup, so that two to one place cannot mix.
         let mut unfinished = to.as_os_str().to_owned();
-        unfinished.push(format!(".{}.unfinished", std::process::id()));
-        copy::whole(&mut reader, Path::new(&unfinished), to).await
+        unfinished.push(format!(".{}-{}.unfinished", std::process::id(), BACKUPS.fetch_add(1, Ordering::Relaxed)));
+        copy::whole(&mut reader, unfinished.into(), to, Over::Nothing).await
     }
 
     /// Takes what is too old or too much.

@@ -8,7 +8,7 @@ use anyhow::Context;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use crate::copy;
+use crate::copy::{self, Over};
 use crate::open::OpenError;
 use crate::schema::MIGRATIONS;
 
@@ -29,11 +29,15 @@ pub(crate) async fn refuse_newer(connection: &mut SqliteConnection, directory: &
 pub(crate) async fn migrate(connection: &mut SqliteConnection, directory: &Path) -> Result<(), OpenError> {
     let found = refuse_newer(connection, directory).await?;
     let to_do = MIGRATIONS.get(usize::try_from(found).unwrap_or(0)..).unwrap_or_default();
-    if found > 0 && !to_do.is_empty() {
+    if to_do.is_empty() {
+        return Ok(());
+    }
+    if found > 0 {
         put_aside(connection, directory, found).await?;
     }
+    // All of them or none: a journal between two releases is one that neither knows.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.context("beginning a migration")?;
     for (sql, version) in to_do.iter().zip(found + 1..) {
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.context("beginning a migration")?;
         sqlx::raw_sql(*sql)
             .execute(&mut *transaction)
             .await
@@ -42,8 +46,8 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, directory: &Path)
             .execute(&mut *transaction)
             .await
             .context("marking the migration")?;
-        transaction.commit().await.context("committing a migration")?;
     }
+    transaction.commit().await.context("committing a migration")?;
     Ok(())
 }
 
@@ -60,7 +64,8 @@ async fn put_aside(connection: &mut SqliteConnection, directory: &Path, found: i
         _ => {}
     }
     tracing::info!(copy = %to.display(), "the journal is of an older release; it is copied first, then brought up to this one");
-    copy::whole(connection, &unfinished, &to).await.context("before bringing the journal up to this release")
+    let copied = copy::whole(connection, unfinished, &to, Over::MayStand).await;
+    copied.context("before bringing the journal up to this release")
 }
 
 #[cfg(test)]

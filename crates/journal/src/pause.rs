@@ -160,6 +160,25 @@ impl Journal {
         .await
     }
 
+    /// Keeps that somebody removed the pause file, which has said this.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn pause_file_removed(&self, said: &str, by: &str, now: Stamp) -> anyhow::Result<()> {
+        let mut writer = self.writer().await;
+        let kept = sqlx::query(
+            "INSERT INTO lifted_pauses (scope, reason, by, since, until, lifted, lifted_by) \
+             VALUES ('all', $1, 'the pause file', $2, NULL, $2, $3)",
+        )
+        .bind(said)
+        .bind(now.millis())
+        .bind(by)
+        .execute(&mut writer.connection)
+        .await
+        .context("keeping who removed the pause file");
+        self.note_trouble(kept).map(drop)
+    }
+
     async fn change_pause(
         &self,
         change: impl AsyncFnOnce(&mut SqliteConnection) -> anyhow::Result<bool>,

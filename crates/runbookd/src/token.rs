@@ -2,9 +2,9 @@
 //! made with 32 random bytes where there is none, so that no endpoint is ever open by omission; an operator may put a token
 //! of their own there instead. Only a hash of it is kept, and compared in constant time. Deliberately no way to print one.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
@@ -116,9 +116,9 @@ fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("the machine gives no random bytes: {error}"))?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let beside = directory.join(format!(".{name}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    // A file left from an earlier try keeps its mode when it is opened again.
-    file.set_permissions(Permissions::from_mode(0o600))?;
+    // What an earlier try left goes, and nothing is written through a link.
+    let _ = std::fs::remove_file(&beside);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(token.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
@@ -129,6 +129,9 @@ fn make(directory: &Path, name: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn directory() -> tempfile::TempDir {

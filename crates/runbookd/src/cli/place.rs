@@ -39,12 +39,36 @@ pub(super) fn login() -> String {
 /// Who types: what they say, else their login and this machine.
 pub(super) fn who(by: Option<String>) -> String {
     if let Some(by) = by.filter(|by| !by.trim().is_empty()) {
-        return by;
+        return short(by.trim());
     }
     let named = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
     // Behind sudo the person is still the person.
     let user = named("SUDO_USER").or_else(|| named("USER")).or_else(|| named("LOGNAME"));
     let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    runbook::text::inert(&format!("{user}@{host}"), 80)
+    short(&format!("{user}@{host}"))
+}
+
+/// No longer than the daemon takes of a name: nothing is refused for who does it, least of all a stop.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 80;
+    let name = runbook::text::inert(name, usize::MAX);
+    if name.chars().count() <= LONGEST {
+        return name;
+    }
+    name.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::who;
+
+    #[test]
+    fn a_name_is_never_too_long_and_steers_no_terminal() {
+        for name in ["x".repeat(81), "é".repeat(500), format!("{}\u{1b}[2J\n", "y".repeat(79))] {
+            let who = who(Some(name));
+            assert!(who.chars().count() <= 80 && !who.chars().any(char::is_control), "{who:?}");
+        }
+        assert_eq!(who(Some(" Ana ".to_owned())), "Ana");
+    }
 }

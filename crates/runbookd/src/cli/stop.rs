@@ -91,12 +91,8 @@ pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     let (pauses, lifted) = match client.get::<Value>("pauses").await {
         Ok(said) => (said["pauses"].clone(), said["lifted"].clone()),
         Err(Failure::Unreachable { .. }) => {
-            show::complain("no daemon answers, so only the pause file is looked for");
-            let stands = match journal::pause_file(client.state(), Clock::new().now()) {
-                Some(file) => json!([{"scope": "all", "reason": file.reason, "by": "the pause file", "until": file.until}]),
-                None => json!([]),
-            };
-            (stands, json!([]))
+            show::complain("no daemon answers: this is what its journal and the pause file say");
+            without_a_daemon(client.state()).await?
         }
         Err(failure) => return Err(failure),
     };
@@ -123,18 +119,44 @@ pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The pauses and those that were lifted, read beside whatever happened to the daemon. Where there is no journal yet, the file is all.
+async fn without_a_daemon(state: &Path) -> Result<(Value, Value), Failure> {
+    let now = Clock::new().now();
+    if !state.join("journal.db").exists() {
+        let file = journal::pause_file(state, now)
+            .map(|file| json!({"scope": "all", "reason": file.reason, "by": "the pause file", "until": file.until}));
+        return Ok((file.into_iter().collect(), json!([])));
+    }
+    let journal = journal::Journal::open_to_read(state).await.map_err(anyhow::Error::from)?;
+    let pauses = journal.pauses(now).await?;
+    // An older release's journal has none.
+    let lifted = journal.lifted_pauses(20).await.unwrap_or_default();
+    Ok((json!(pauses), json!(lifted)))
+}
+
 pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -> Result<(), Failure> {
     let state = client.state();
     // The file goes first: while it is there, nothing that the daemon lifts helps.
+    let stood = if *scope == Scope::All { journal::written_pause_file(state) } else { None };
     let removed = *scope == Scope::All && remove_pause_file(state)?;
     let by = who(by.by);
-    let path = format!("pauses/{}?by={}", segment(&scope.to_string()).replace("%2F", "/"), segment(&by));
+    let mut path = format!("pauses/{}?by={}", segment(&scope.to_string()).replace("%2F", "/"), segment(&by));
+    if let Some(stood) = stood.filter(|_| removed) {
+        path.push_str(&format!("&file={}", segment(&inert(&stood.words, 200))));
+    }
+    let file_only = |words: &str| match json {
+        true => show::json(&json!({"scope": "all", "file": state.join(journal::PAUSE_FILE), "removed": true})),
+        false => show::text(words),
+    };
     match client.delete(&path).await {
         Ok(said) if json => show::json(&said),
         Ok(_) => show::text(&format!("resumed {scope}, says {by}")),
-        Err(Failure::Failed { .. }) if removed => show::text("removed the pause file; nothing else was paused under `all`"),
         Err(Failure::Unreachable { .. }) if removed => {
-            show::text("removed the pause file; no daemon answers, and pauses that it keeps in its journal stay until it runs")
+            file_only("removed the pause file; no daemon answers, and pauses that it keeps in its journal stay until it runs")
+        }
+        Err(failure) if removed => {
+            show::complain("the pause file was removed all the same: what it stopped goes on");
+            Err(failure)
         }
         Err(Failure::Unreachable { why, mend }) => {
             let file = if *scope == Scope::All {

@@ -32,7 +32,7 @@ pub struct Written {
 /// When it cannot be written; then only stopping the process stops everything.
 pub fn write_pause_file(directory: &Path, reason: &str, by: &str, now: Stamp, until: Option<Stamp>) -> anyhow::Result<Written> {
     let path = directory.join(PAUSE_FILE);
-    let _alone = alone(directory);
+    let alone = alone(directory);
     let stands = written_pause_file(directory);
     // Its end counts even where it is over by this clock: by another's it may not be, and a later end takes nothing away.
     let until = match &stands {
@@ -44,10 +44,15 @@ pub fn write_pause_file(directory: &Path, reason: &str, by: &str, now: Stamp, un
         // A folder of that name stops everything without an end, and no file can take its place.
         return Ok(Written { path, until: None, before });
     }
-    // Of its own for each process: where `_alone` is none, another may be writing too, and neither may take the other's away.
-    let beside = directory.join(format!(".PAUSE.{}.new", std::process::id()));
+    // Where another may be writing too, each has its own, so that neither takes the other's away.
+    let beside = directory.join(match alone {
+        Some(_) => ".PAUSE.new".to_owned(),
+        None => format!(".PAUSE.{}.new", std::process::id()),
+    });
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&beside)?;
+        // What a killed process left goes, and nothing is written through a link.
+        let _ = std::fs::remove_file(&beside);
+        let mut file = File::create_new(&beside)?;
         // A reason may not read like an end.
         let quote = if reason.trim_start().starts_with("until:") { "\"" } else { "" };
         let more = if before.is_some() { ";" } else { "" };

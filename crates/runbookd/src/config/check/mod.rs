@@ -17,6 +17,7 @@ mod shadow;
 mod silences;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use runbook::alert::ALERTNAME;
@@ -137,9 +138,10 @@ fn left_to_people(loaded: &Loaded, all: &[Rule<'_>]) {
         }
     }
     for of_one_file in left.chunk_by(|one, next| one.document.name() == next.document.name()) {
-        let mut names: Vec<String> = of_one_file.iter().map(|rule| format!("`{}`", rule.name)).collect();
         // One for "warning" and one for "critical" are one alert.
-        names.dedup();
+        let mut said = BTreeSet::new();
+        let once = of_one_file.iter().filter(|rule| said.insert(rule.name.as_str()));
+        let names: Vec<String> = once.map(|rule| format!("`{}`", rule.name)).collect();
         let (message, mend) = match names.as_slice() {
             [name] => (format!("no runbook is for the alert {name}"), "write one, or leave it to people"),
             _ => {

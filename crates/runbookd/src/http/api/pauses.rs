@@ -54,6 +54,8 @@ pub(super) async fn pause(State(api): State<Api>, body: Bytes) -> Answer {
 #[serde(deny_unknown_fields)]
 pub(super) struct Lifts {
     by: String,
+    /// What the pause file said that was removed with it.
+    file: Option<String>,
 }
 
 pub(super) async fn resume(
@@ -61,12 +63,17 @@ pub(super) async fn resume(
     Path(scope): Path<String>,
     lifts: Result<Query<Lifts>, QueryRejection>,
 ) -> Answer {
-    let Query(Lifts { by }) = lifts.map_err(|error| Problem::bad(error.body_text(), "write ?by=NAME: who lifts it"))?;
+    let Query(Lifts { by, file }) = lifts.map_err(|error| Problem::bad(error.body_text(), "write ?by=NAME: who lifts it"))?;
     let by = name(&by)?;
     // A pause for something that has left the configuration must still be lifted, so here the scope need not be known.
     let scope: Scope =
         scope.parse().map_err(|error: String| Problem::bad(error, "`runbookd pause --list` says what is paused"))?;
-    let ended = api.daemon.journal.resume(&scope, &by, api.daemon.clock.now()).await?;
+    let (journal, now) = (&api.daemon.journal, api.daemon.clock.now());
+    let mut ended = journal.resume(&scope, &by, now).await?;
+    if let Some(said) = file.filter(|_| scope == Scope::All) {
+        journal.pause_file_removed(&runbook::text::inert(&said, 200), &by, now).await?;
+        ended = true;
+    }
     // Not whether a file can be opened under that name: a link into nowhere stops as well.
     if scope == Scope::All && ::journal::pause_file(api.daemon.journal.directory(), api.daemon.clock.now()).is_some() {
         let file = api.daemon.journal.directory().join(::journal::PAUSE_FILE);

@@ -290,6 +290,9 @@ async fn targets_are_listed_without_secrets_and_looked_at() {
 async fn a_reload_takes_the_new_configuration_or_keeps_the_old() {
     let door = Door::open().await;
     let before = door.get_json("/runbooks").await["hash"].clone();
+    let chosen = journal::Chosen { runbook: "idle".to_owned(), target: "postgres/main".parse().unwrap() };
+    let by = runbook::incident::Trigger::Person { by: "ann".to_owned(), words: String::new() };
+    let opened = door.daemon.journal.open_incident(&chosen, by, door.daemon.clock.now()).await.unwrap();
     let file = door.configuration.join("runbooks/idle.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("mode: {default: ask}", "mode: {default: aks}")).unwrap();
@@ -302,10 +305,16 @@ async fn a_reload_takes_the_new_configuration_or_keeps_the_old() {
     let (status, value) = door.ask("POST", "/reload", Value::Null).await;
     assert_eq!(status, 200, "{value}");
     assert_ne!(value["hash"], before);
+    assert_eq!((&value["outdated"], &value["wants_restart"]), (&json!([opened]), &json!(false)), "{value}");
+    let daemon = door.configuration.join("runbookd.yaml");
+    std::fs::write(&daemon, "listen: 127.0.0.1:2\n").unwrap();
+    assert_eq!(door.ask("POST", "/reload", Value::Null).await.1["wants_restart"], true);
+    assert_eq!(door.ask("POST", "/reload", Value::Null).await.1["wants_restart"], true, "it still listens where it did");
     assert_eq!(door.get_json("/runbooks").await["hash"], value["hash"]);
     assert!(door.get("/metrics").await.body.contains(&format!("runbookd_configuration_hash{{hash={}}} 1", value["hash"])));
     write_configuration(&door.configuration, "");
-    assert_eq!(door.ask("POST", "/reload", Value::Null).await.1["hash"], before, "the same files give the same hash");
+    let back = door.ask("POST", "/reload", Value::Null).await.1;
+    assert_eq!((&back["hash"], &back["wants_restart"]), (&before, &json!(false)), "the same files give the same hash");
     door.close().await;
 }
 

@@ -203,6 +203,21 @@ impl Journal {
         Ok(changed)
     }
 
+    /// Has every incident that waits look at once whether it still has what to wait for: the configuration is another.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn wake_all(&self) -> anyhow::Result<()> {
+        let mut writer = self.writer().await;
+        let waits =
+            "UPDATE incidents SET due = 0 WHERE closed IS NULL AND due IS NOT NULL AND stage IN ('waiting', 'held', 'asking')";
+        let woken = sqlx::query(waits).execute(&mut writer.connection).await.context("waking what waits");
+        drop(self.note_trouble(woken)?);
+        drop(writer);
+        self.tell_changed();
+        Ok(())
+    }
+
     /// The stop that applies to this runbook on these targets now.
     ///
     /// # Errors

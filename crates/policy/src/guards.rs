@@ -6,7 +6,7 @@ use std::time::Duration;
 use runbook::action::{Action, Destroys};
 use runbook::book::{Recurrence, Runbook};
 use runbook::condition::{Condition, Truth};
-use runbook::incident::{Aim, How, Waiting};
+use runbook::incident::{Aim, How, Incident, Waiting};
 use runbook::order::Order;
 use runbook::target::TargetSelector;
 use runbook::text::inert;
@@ -158,12 +158,17 @@ pub(crate) fn unchanged(case: &Case<'_>, rules: &Runbook) -> Word {
     if let Some(word) = finishes(case) {
         return Ok(word.into());
     }
-    if case.incident.runbook.does_as(rules) {
-        return Ok("it does what it did when this was opened".into());
+    match outdated(case.incident, rules) {
+        None => Ok("it does what it did when this was opened".into()),
+        Some(why) => Err(end(How::HandedOver, why)),
     }
+}
+
+/// Why an incident does nothing further by the text that it was opened with, where the runbook of now says something else.
+pub fn outdated(incident: &Incident, rules: &Runbook) -> Option<String> {
     let name = &rules.name;
     let why = format!("the runbook {name} was changed after this was opened: what it said then is not done any more");
-    Err(end(How::HandedOver, format!("{why}; `runbookd run {name}` does what it says now")))
+    (!incident.runbook.does_as(rules)).then(|| format!("{why}; `runbookd run {name}` does what it says now"))
 }
 
 /// The runbook's requirement, asked before the first step of each rung.

@@ -21,6 +21,7 @@ mod tests;
 pub use answer::{MayNot, Sort, may_agree};
 pub use decide::{Case, Decision, Ruling, decide};
 pub use earned::{Record, Standing, Weight};
+pub use guards::outdated;
 pub use history::{Attempted, Burst, Counted, History, Pause, Streak};
 pub use house::{kept_until, storms};
 pub use ledger::{Ledger, OpenBreaker, Started};

@@ -2,24 +2,29 @@
 //! every fallible step first and only then swaps; a wrong configuration leaves the old one in force. Deliberately starts
 //! nothing: `serve` does.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use connect::Connections;
 use connect::http::Telling;
-use journal::Journal;
+use journal::{Filter, Journal};
 use runbook::book::Configuration;
+use runbook::incident::IncidentId;
 use runbook::time::Stamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{self, Complaints, DaemonSettings};
+use crate::config::{self, Complaints, DaemonSettings, TlsSettings};
 use crate::metrics::Metrics;
 
 /// How long opening one held connection may take before it goes on in the background.
 const HOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// So many open incidents at most are looked at for who reloads.
+const MOST_TOLD: u32 = 200;
 
 /// The configuration in force, and what belongs to it.
 pub struct Current {
@@ -50,9 +55,34 @@ pub struct Daemon {
     /// Told when Alertmanager should be asked soon what still fires.
     pub reconcile_soon: Notify,
     directory: PathBuf,
+    at_the_start: AtTheStart,
     current: watch::Sender<Arc<Current>>,
     configuration: watch::Sender<Arc<Configuration>>,
 }
+
+/// What is taken at the start only.
+#[derive(PartialEq, Eq)]
+struct AtTheStart(SocketAddr, Option<PathBuf>, Option<TlsSettings>);
+
+impl AtTheStart {
+    fn of(settings: &DaemonSettings) -> Self {
+        Self(settings.listen, settings.state.clone(), settings.tls.clone())
+    }
+}
+
+/// What a reload came to.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The hash of what is in force.
+    pub hash: String,
+    /// Open incidents whose runbook does something else now: they do nothing further by the text of before, and go to a person.
+    pub outdated: Vec<IncidentId>,
+    /// Whether something is written otherwise that is taken at the start only.
+    pub wants_restart: bool,
+}
+
+/// Said where something is written otherwise that a reload does not take.
+pub const AT_THE_START: &str = "`listen`, `state` and `tls` are taken at the start only: restart runbookd for what changed there";
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +109,7 @@ impl Daemon {
         metrics.reloaded(Some((&hash, &loaded.daemon.alertmanagers)), now);
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(Connections::new(&configuration.inventory));
+        let at_the_start = AtTheStart::of(&loaded.daemon);
         let current = Current { configuration: configuration.clone(), hash, settings: loaded.daemon, connections };
         Ok(Arc::new(Self {
             journal,
@@ -89,6 +120,7 @@ impl Daemon {
             stop: CancellationToken::new(),
             reconcile_soon: Notify::new(),
             directory: directory.to_owned(),
+            at_the_start,
             current: watch::Sender::new(Arc::new(current)),
             configuration: watch::Sender::new(configuration),
         }))
@@ -130,12 +162,19 @@ impl Daemon {
     ///
     /// # Errors
     /// [`ReloadError`]; the old configuration stays in force.
-    pub async fn reload(&self) -> Result<String, ReloadError> {
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let now = self.clock.now();
         let loaded = match config::load(&self.directory) {
             Ok(loaded) => loaded,
             Err(complaints) => {
                 self.metrics.reloaded(None, now);
+                for complaint in complaints.iter() {
+                    tracing::error!("{complaint}");
+                }
+                tracing::error!(
+                    complaints = complaints.len(),
+                    "the new configuration is wrong, and the old one stays in force; mend it and reload again"
+                );
                 return Err(ReloadError::Wrong(complaints));
             }
         };
@@ -143,14 +182,14 @@ impl Daemon {
             Ok(hash) => hash,
             Err(error) => {
                 self.metrics.reloaded(None, now);
-                return Err(ReloadError::Store(error));
+                let error = ReloadError::Store(error);
+                tracing::error!("{error}");
+                return Err(error);
             }
         };
-        let before = self.current();
-        if (before.settings.listen, &before.settings.state, &before.settings.tls)
-            != (loaded.daemon.listen, &loaded.daemon.state, &loaded.daemon.tls)
-        {
-            tracing::warn!("`listen`, `state` and `tls` are taken at the start only: restart runbookd for what changed there");
+        let wants_restart = self.at_the_start != AtTheStart::of(&loaded.daemon);
+        if wants_restart {
+            tracing::warn!("{AT_THE_START}");
         }
         let configuration = Arc::new(loaded.configuration);
         let connections = Arc::new(self.current().connections.renewed(&configuration.inventory));
@@ -158,9 +197,34 @@ impl Daemon {
         self.metrics.reloaded(Some((&hash, &loaded.daemon.alertmanagers)), now);
         let current = Current { configuration: configuration.clone(), hash: hash.clone(), settings: loaded.daemon, connections };
         self.current.send_replace(Arc::new(current));
-        self.configuration.send_replace(configuration);
+        self.configuration.send_replace(configuration.clone());
+        if let Err(error) = self.journal.wake_all().await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "what waits could not be woken, and sees the new configuration when its time comes"
+            );
+        }
+        let outdated = self.outdated(&configuration).await.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "whether open incidents go by a runbook of before is not known");
+            Vec::new()
+        });
         self.hold_connections().await;
-        tracing::info!(hash, "the configuration was reloaded");
-        Ok(hash)
+        tracing::info!(hash, outdated = outdated.len(), "the configuration was reloaded");
+        Ok(Reloaded { hash, outdated, wants_restart })
+    }
+
+    /// Open incidents that were opened with another text than their runbook has now.
+    async fn outdated(&self, configuration: &Configuration) -> anyhow::Result<Vec<IncidentId>> {
+        let mut outdated = Vec::new();
+        for summary in self.journal.incidents(Filter { open_only: true, most: MOST_TOLD }).await? {
+            let Some(rules) = configuration.runbooks.get(&summary.runbook) else {
+                outdated.push(summary.id);
+                continue;
+            };
+            if summary.unreadable.is_none() && policy::outdated(&self.journal.load(summary.id).await?, rules).is_some() {
+                outdated.push(summary.id);
+            }
+        }
+        Ok(outdated)
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::{self, DaemonSettings};
-use crate::daemon::{Daemon, ReloadError};
+use crate::daemon::Daemon;
 use crate::engine::{Engine, Listener, Patience};
 use crate::http::{Bounds, Server};
 use crate::live::Live;
@@ -148,19 +148,8 @@ async fn watch(daemon: &Arc<Daemon>, signals: &mut Signals, parts: &mut JoinSet<
 }
 
 async fn reload(daemon: &Arc<Daemon>) {
-    match daemon.reload().await {
-        Ok(_) => {}
-        Err(ReloadError::Wrong(complaints)) => {
-            for complaint in complaints.iter() {
-                tracing::error!("{complaint}");
-            }
-            tracing::error!(
-                complaints = complaints.len(),
-                "the new configuration is wrong, and the old one stays in force; mend it and send SIGHUP again"
-            );
-        }
-        Err(error @ ReloadError::Store(_)) => tracing::error!("{error}"),
-    }
+    // What came of it is in the log already.
+    let _ = daemon.reload().await;
 }
 
 /// What a signal says.

@@ -2,6 +2,7 @@
 //! before and after every effect), on the real SQLite store. After every schedule the same things must hold.
 
 mod blind;
+mod changed;
 mod faults;
 mod harm;
 mod silence;

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::place::{login, who};
 use super::show;
 use crate::commands::{Done, DryRun};
+use crate::daemon::AT_THE_START;
 
 pub(super) async fn run(
     client: &Client,
@@ -113,5 +114,23 @@ pub(super) async fn reload(client: &Client, json: bool) -> Result<(), Failure> {
         Some(1) => "; but `runbookd check` finds 1 error in it".to_owned(),
         Some(errors) => format!("; but `runbookd check` finds {errors} errors in it"),
     };
-    show::text(&format!("the configuration is in force; its hash is {}{found}", inert(said["hash"].as_str().unwrap_or("?"), 80)))
+    let mut text =
+        format!("the configuration is in force; its hash is {}{found}", inert(said["hash"].as_str().unwrap_or("?"), 80));
+    let outdated: Vec<String> = said["outdated"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .map(|id| IncidentId(id).to_string())
+        .collect();
+    if !outdated.is_empty() {
+        let who = outdated.join(", ");
+        text.push_str(&format!(
+            "\nits runbook says something else now, so nothing more is done by the old one, and a person has it: {who}"
+        ));
+    }
+    if said["wants_restart"].as_bool() == Some(true) {
+        text.push_str(&format!("\n{AT_THE_START}"));
+    }
+    show::text(&text)
 }

@@ -9,7 +9,7 @@ use journal::{AppendError, Claim, StartRefused};
 use policy::{Case, Decision, Late, Ruling, decide};
 use runbook::book::Configuration;
 use runbook::finding::Findings;
-use runbook::incident::{Aim, Answer, Captured, Event, Gate, Next, Reply, Stage, Waiting};
+use runbook::incident::{Aim, Answer, Captured, Event, Gate, How, Incident, Next, Reply, Stage, Waiting};
 use runbook::order::Order;
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,9 @@ impl<W: World> Engine<W> {
                 return Ok(None);
             }
             let event = match claim.incident.next() {
+                Next::WaitUntil(_) | Next::Answer { .. } if let Some(why) = self.outdated(&claim.incident) => {
+                    Event::Ending { how: How::HandedOver, why, gates: Vec::new() }
+                }
                 Next::Look(aim) => {
                     let findings = self.look_around(&claim.incident, aim, &self.configuration()).await;
                     Event::Looked { findings }
@@ -107,6 +110,15 @@ impl<W: World> Engine<W> {
             }
         }
         anyhow::bail!("{} changed {CONFLICTS_BORNE} times while one event was appended", claim.incident.id)
+    }
+
+    /// Why an incident that has done nothing yet waits in vain: by a runbook that was changed meanwhile nothing will be done, and a
+    /// person is called now and not when the wait is over.
+    fn outdated(&self, incident: &Incident) -> Option<String> {
+        let waits = matches!(incident.stage, Stage::Waiting { aim: Aim::Do, .. }) && incident.attempts.is_empty();
+        let configuration = self.configuration();
+        let rules = configuration.runbooks.get(&incident.runbook.name).filter(|_| waits)?;
+        policy::outdated(incident, rules)
     }
 
     /// Whether what a wait is for has come about.

@@ -16,7 +16,7 @@ use super::super::answer::{Problem, json as answer};
 use super::{Answer, Api, parse};
 use crate::commands::Eyes;
 use crate::config;
-use crate::daemon::ReloadError;
+use crate::daemon::{ReloadError, Reloaded};
 
 /// How long a look may take that somebody waits for.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
@@ -113,11 +113,11 @@ pub(super) async fn unmatched(State(api): State<Api>) -> Answer {
 
 pub(super) async fn reload(State(api): State<Api>) -> Answer {
     match api.daemon.reload().await {
-        Ok(hash) => {
+        Ok(Reloaded { hash, outdated, wants_restart }) => {
             // What is clumsy may be in force; whoever reloads is told at once that it is.
             let loaded = config::load(api.daemon.directory()).ok();
             let errors = loaded.map_or(0, |loaded| config::against(&loaded, &[], None).count(config::Severity::Error));
-            Ok(answer(&json!({"hash": hash, "errors": errors})))
+            Ok(answer(&json!({"hash": hash, "errors": errors, "outdated": outdated, "wants_restart": wants_restart})))
         }
         Err(ReloadError::Store(error)) => Err(Problem::from(error)),
         Err(error @ ReloadError::Wrong(_)) => {

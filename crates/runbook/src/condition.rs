@@ -24,7 +24,7 @@ mod parse;
 mod scan;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -198,13 +198,14 @@ impl Condition {
 
     /// Everything that is wrong with types and fields; empty when the condition can be trusted. `types` knows the fields.
     pub fn check(&self, types: &dyn Fn(&str) -> Option<Type>) -> Vec<Complaint> {
-        check::check(&self.root, types, &[])
+        check::check(&self.root, types, &[], &|_| false)
     }
 
-    /// Like [`Condition::check`], against a table of all fields; a mistyped field is answered with the nearest one.
-    pub fn check_among(&self, fields: &BTreeMap<String, Type>) -> Vec<Complaint> {
+    /// Like [`Condition::check`], against a table of all fields; a mistyped field is answered with the nearest one. `shares` are those
+    /// that lie between 0 and 1: what compares one with a percentage is always true or never.
+    pub fn check_among(&self, fields: &BTreeMap<String, Type>, shares: &BTreeSet<String>) -> Vec<Complaint> {
         let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-        check::check(&self.root, &|path| fields.get(path).copied(), &names)
+        check::check(&self.root, &|path| fields.get(path).copied(), &names, &|path| shares.contains(path))
     }
 
     /// What the condition comes to, given what was seen. Unknown whenever a mentioned field is (see the file's head).

@@ -43,9 +43,15 @@ pub struct Complaint {
     pub mend: String,
 }
 
-/// Checks a whole condition, which must come to true or false. `names` are the known fields, for mends.
-pub(super) fn check(root: &Node, types: &dyn Fn(&str) -> Option<Type>, names: &[&str]) -> Vec<Complaint> {
-    let mut checker = Checker { types, names, complaints: Vec::new() };
+/// Checks a whole condition, which must come to true or false. `names` are the known fields, for mends; `is_share` knows those
+/// that lie between 0 and 1.
+pub(super) fn check(
+    root: &Node,
+    types: &dyn Fn(&str) -> Option<Type>,
+    names: &[&str],
+    is_share: &dyn Fn(&str) -> bool,
+) -> Vec<Complaint> {
+    let mut checker = Checker { types, names, is_share, complaints: Vec::new() };
     checker.want(root, Type::Flag, "the condition", "compare it with something, as in sessions.idle > 0");
     checker.complaints.sort_by_key(|complaint| complaint.column);
     checker.complaints
@@ -54,6 +60,7 @@ pub(super) fn check(root: &Node, types: &dyn Fn(&str) -> Option<Type>, names: &[
 struct Checker<'a> {
     types: &'a dyn Fn(&str) -> Option<Type>,
     names: &'a [&'a str],
+    is_share: &'a dyn Fn(&str) -> bool,
     complaints: Vec<Complaint>,
 }
 
@@ -191,7 +198,23 @@ impl Checker<'_> {
         }
     }
 
+    /// A share is compared with a percentage.
+    fn percentage(&mut self, one: &Node, other: &Node) {
+        let (Kind::Path(path), Kind::Number(number)) = (&one.kind, &other.kind) else { return };
+        if *number <= 1.0 || !(self.is_share)(path) {
+            return;
+        }
+        let message = format!("{path} is a share, which lies between 0 and 1, so comparing it with {number} tells nothing");
+        let mend = match *number <= 100.0 {
+            true => format!("write {} for {number} %", number / 100.0),
+            false => "write a number between 0 and 1".to_owned(),
+        };
+        self.complain(other.column, message, mend);
+    }
+
     fn comparison(&mut self, column: usize, operator: Comparison, left: &Node, right: &Node) {
+        self.percentage(left, right);
+        self.percentage(right, left);
         let (left_type, right_type) = (self.type_of(left), self.type_of(right));
         let sign = operator.sign();
         let ordered = !matches!(operator, Comparison::Equal | Comparison::NotEqual);

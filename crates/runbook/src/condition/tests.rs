@@ -255,13 +255,33 @@ fn types_and_fields_are_checked_all_at_once() {
         ("s.idel > 0 || s.usde > 0 || s.app", &[(1, "s.idle"), (15, "s.used"), (29, "compare")]),
     ];
     for (source, wanted) in table {
-        let complaints = condition(source).check_among(&fields);
+        let complaints = condition(source).check_among(&fields, &BTreeSet::new());
         let found: Vec<usize> = complaints.iter().map(|complaint| complaint.column).collect();
         assert_eq!(found, wanted.iter().map(|(column, _)| *column).collect::<Vec<_>>(), "{source}: {complaints:?}");
         for (complaint, (_, mend)) in complaints.iter().zip(*wanted) {
             assert!(complaint.mend.contains(mend), "{source}: {complaint}");
         }
         assert_eq!(condition(source).check(&types).len(), wanted.len(), "{source}");
+    }
+}
+
+#[test]
+fn a_share_is_not_compared_with_a_percentage() {
+    let fields = BTreeMap::from(["s.ratio", "s.idle"].map(|name| (name.to_owned(), Type::Number)));
+    let shares = BTreeSet::from(["s.ratio".to_owned()]);
+    let found = |source: &str| condition(source).check_among(&fields, &shares);
+    for (source, column, mend) in [
+        ("s.ratio < 70", 11, "write 0.7 for 70 %"),
+        ("80 <= s.ratio && s.idle > 3", 1, "write 0.8 for 80 %"),
+        ("s.idle > 3 || s.ratio == 1.5", 26, "write 0.015 for 1.5 %"),
+        ("s.ratio > 1000", 11, "between 0 and 1"),
+    ] {
+        let complaints = found(source);
+        let [one] = complaints.as_slice() else { panic!("{source}: {complaints:?}") };
+        assert!(one.column == column && one.mend.contains(mend), "{source}: {one}");
+    }
+    for right in ["s.ratio < 0.7", "s.ratio > 1", "s.ratio * 100 > 80", "s.idle > 80", "s.ratio > 0"] {
+        assert_eq!(found(right), [], "{right}");
     }
 }
 

@@ -12,6 +12,8 @@ use crate::config::yaml::{Bytes, Document, Placed};
 pub struct Fields {
     /// `look.field` and its type.
     pub types: BTreeMap<String, Type>,
+    /// Those that are shares.
+    pub shares: BTreeSet<String>,
     /// Names of looks that could not be read: nothing is said about their fields.
     pub broken: BTreeSet<String>,
 }
@@ -30,7 +32,7 @@ pub fn condition(document: &Document, placed: &Placed<String>, fields: &Fields) 
     if condition.paths().iter().any(of_broken) {
         return Some(condition);
     }
-    let complaints = condition.check_among(&fields.types);
+    let complaints = condition.check_among(&fields.types, &fields.shares);
     for complaint in &complaints {
         let at = place(document, placed.at(), source, complaint.column);
         document.complain(at, complaint.message.clone(), complaint.mend.clone());

@@ -73,7 +73,11 @@ pub fn looks(document: &Document, all: &Targets, own: Option<Kind>, written: &En
         match look(document, all, own, value) {
             Some(look) => {
                 for field in fields(look.probe.name()) {
-                    found.fields.types.insert(format!("{name}.{}", field.name), field.kind);
+                    let path = format!("{name}.{}", field.name);
+                    if field.unit == "share" {
+                        found.fields.shares.insert(path.clone());
+                    }
+                    found.fields.types.insert(path, field.kind);
                 }
                 found.looks.insert(name.clone(), look);
             }

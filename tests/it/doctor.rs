@@ -143,6 +143,48 @@ async fn what_is_well_is_ready_and_what_is_wrong_has_its_mend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_of_no_use_and_a_wrong_token_are_told_before_the_night() {
+    let database = Database::start(&PostgresSettings::default(), TerminateBy::SignalBackend, false);
+    let (alertmanager, slack) = (Alertmanager::start(ROUTES).unwrap(), SlackStandin::start().await);
+    let home = home(&database, &alertmanager, &slack);
+    home.write("secrets/act", "another's");
+    let asks = std::fs::read_to_string(home.config().join("runbooks/too-many.yaml")).unwrap();
+    let asks = asks.replace("mode: auto", "mode: ask");
+    let mut without_slack = std::fs::read_to_string(home.config().join("runbookd.yaml")).unwrap();
+    without_slack.truncate(without_slack.find("slack:").unwrap());
+    let daemon = home.start(binary(), &[]);
+    let (code, found) = examined(&home);
+    assert_eq!(code, 1);
+    let says = found["runbooks"][0]["says"].as_str().unwrap();
+    assert!(says.starts_with("would be refused because its login to act on postgres/main is of no use"), "{says}");
+    assert!(!wrong(&found).iter().any(|line| line.starts_with("deliveries")), "{found:#}");
+
+    let turned_away =
+        Request::post(&daemon.url("/webhook/alertmanager")).header("Authorization", "Bearer of-another").send().unwrap();
+    assert_eq!(turned_away.status, 401);
+    let told = wrong(&examined(&home).1);
+    let told = told.iter().find(|line| line.starts_with("deliveries")).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(told.contains("turned away") && told.contains("webhook.token"), "{told}");
+    assert!(home.log().contains("a delivery was turned away"), "{}", home.log());
+
+    // Who is to be asked and cannot hear it.
+    home.write("secrets/act", "act's own");
+    home.write("runbookd.yaml", &without_slack);
+    home.write("runbooks/too-many.yaml", &asks);
+    assert!(home.command(binary(), &["reload"]).output().unwrap().status.success());
+    until(
+        "the login to be of use again",
+        Duration::from_secs(20),
+        || {
+            let says = examined(&home).1["runbooks"][0]["says"].as_str().unwrap().to_owned();
+            (says.starts_with("ready, and asks before each act; but nobody hears it")).then_some(())
+        },
+        || home.log(),
+    );
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reached_is_told_in_time() {
     let slack = SlackStandin::start().await;
     let database = Database::plain();

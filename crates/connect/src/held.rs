@@ -51,7 +51,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(login: PostgresLogin) -> Self {
-        let not_yet = PostgresError::new(PostgresTrouble::Unasked, "not opened yet");
+        let not_yet = PostgresError::new(PostgresTrouble::NotYet, "not opened yet");
         Self {
             login,
             open: Mutex::new(None),

@@ -28,6 +28,8 @@ pub enum PostgresTrouble {
     DiskFull,
     /// The server was not asked: our own configuration or secret is in the way.
     Unasked,
+    /// It was not tried so far.
+    NotYet,
     /// Anything else; the words say what.
     Other,
 }
@@ -42,7 +44,9 @@ impl fmt::Display for PostgresTrouble {
             PostgresTrouble::Starting => "starting",
             PostgresTrouble::LoginRefused => "login refused",
             PostgresTrouble::DiskFull => "disk full",
-            PostgresTrouble::NotPermitted | PostgresTrouble::Unasked | PostgresTrouble::Other => "other",
+            PostgresTrouble::NotPermitted | PostgresTrouble::Unasked | PostgresTrouble::NotYet | PostgresTrouble::Other => {
+                "other"
+            }
         })
     }
 }

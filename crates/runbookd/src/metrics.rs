@@ -8,7 +8,7 @@ mod people;
 mod process;
 mod scrape;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use journal::HeardOutcome;
@@ -30,6 +30,9 @@ pub use scrape::CONTENT_TYPE;
 /// A gauge of seconds, bytes or anything else that is not a small count.
 type FloatGauge = Gauge<f64, AtomicU64>;
 
+/// That deliveries are turned away is told no more often than this: whoever can reach the port could fill the log otherwise.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything that is counted. One per process.
 pub struct Metrics {
     registry: Registry,
@@ -38,6 +41,8 @@ pub struct Metrics {
     deliveries: [Counter; Door::ALL.len()],
     delivery_seconds: Histogram,
     last_delivery: FloatGauge,
+    /// When the last one was turned away for its token, in milliseconds; 0 for never.
+    wrong_token: AtomicI64,
     alerts: Family<ByOutcome, Counter>,
     open: Family<ByStage, Gauge>,
     ended: Family<ByEnd, Counter>,
@@ -129,6 +134,7 @@ impl Metrics {
                 "When the last delivery was stored; 0 for never",
                 FloatGauge::default(),
             ),
+            wrong_token: AtomicI64::new(0),
             alerts: named(to, "alerts", "Alerts heard, by what came of them", Family::default()),
             open: named(to, "incidents_open", "Incidents that are not over, by stage", Family::default()),
             ended: named(to, "incidents_ended", "Incidents that ended, by how and by runbook", Family::default()),
@@ -228,6 +234,19 @@ impl Metrics {
     pub fn last_delivery(&self) -> Option<Stamp> {
         let seconds = self.last_delivery.get();
         (seconds > 0.0).then(|| Stamp::from_millis((seconds * 1000.0) as i64))
+    }
+
+    /// A delivery was turned away for its token. Gives whether that is news: the first one for a while.
+    pub fn wrong_token(&self, now: Stamp) -> bool {
+        let before = Stamp::from_millis(self.wrong_token.swap(now.millis(), Ordering::Relaxed));
+        now.since(before) > TOLD_EVERY
+    }
+
+    /// How many deliveries were turned away for their token, and when the last one was.
+    pub fn wrong_tokens(&self) -> Option<(u64, Stamp)> {
+        let last = self.wrong_token.load(Ordering::Relaxed);
+        let index = Door::ALL.iter().position(|door| *door == Door::Unauthorized)?;
+        (last > 0).then(|| (self.deliveries.get(index).map_or(0, |counter| counter.get()), Stamp::from_millis(last)))
     }
 
     /// Alerts were routed. `unknown_status` of them had a status that nobody knows.

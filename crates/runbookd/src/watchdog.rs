@@ -30,9 +30,13 @@ const HEARD: &str = "watchdog_heard";
 /// Under this one, when its silence was told last.
 const TOLD: &str = "watchdog_told";
 
-/// Whether an alert is the heartbeat: it is heard of here and by no runbook.
+/// Whether an alert is the heartbeat: it is heard of here and by no runbook. Where nobody watches it, the label that the shipped one
+/// has tells, so that it is no stray alert either.
 pub fn is_heartbeat(settings: Option<&WatchdogSettings>, alert: &Alert) -> bool {
-    settings.is_some_and(|settings| settings.alert == alert.name())
+    match settings {
+        Some(settings) => settings.alert == alert.name(),
+        None => alert.labels.get("runbookd").is_some_and(|value| value == "heartbeat"),
+    }
 }
 
 /// Whether it says that the chain is alive: its end says that Prometheus gave it up.

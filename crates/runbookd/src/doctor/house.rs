@@ -114,7 +114,18 @@ fn journal(daemon: &Daemon) -> Line {
 }
 
 fn last_delivery(daemon: &Daemon) -> Line {
-    match daemon.metrics.last_delivery() {
+    let (now, last) = (daemon.clock.now(), daemon.metrics.last_delivery());
+    if let Some((count, at)) = daemon.metrics.wrong_tokens()
+        && last.is_none_or(|last| last < at)
+    {
+        let ago = humanize_duration(now.since(at));
+        let says = format!(
+            "the last one was turned away {ago} ago, one of {count}: it showed no token, or a wrong one; give Alertmanager the content of {}",
+            daemon.journal.directory().join(crate::token::WEBHOOK_TOKEN).display()
+        );
+        return Line::wrong("deliveries", says);
+    }
+    match last {
         Some(at) => {
             Line::well("deliveries", format!("the last one came {} ago", humanize_duration(daemon.clock.now().since(at))))
         }

@@ -41,6 +41,9 @@ async fn one(daemon: &Daemon, current: &Current, book: &Runbook) -> Readiness {
             format!("ready, and has earned {} of {}", level.word(), most.word())
         }
         (true, Mode::Observe) => "ready, and only ever observes".to_owned(),
+        (true, Mode::Ask) if current.settings.slack.is_none() => {
+            "ready, and asks before each act; but nobody hears it: add `slack:`, or look at `runbookd asks`".to_owned()
+        }
         (true, Mode::Ask) => "ready, and asks before each act".to_owned(),
         (true, Mode::Auto) => "ready".to_owned(),
         (false, _) => format!("would be refused because {}", reasons.join("; ")),
@@ -119,6 +122,15 @@ async fn in_the_way(daemon: &Daemon, current: &Current, book: &Runbook, own: &Ta
         }
         if let Err(why) = probe::rights(current.connections.looking(), inventory, target, &step.action, WITHIN).await {
             reasons.push(format!("{} may not be done on {id}: {why}", step.action));
+        }
+        let held = current.connections.held().into_iter().find(|held| held.target == *id && held.side == connect::Side::Act);
+        // A server that is away or full is another matter: the login is as good as it was.
+        let useless = |trouble: &connect::PostgresError| {
+            use connect::PostgresTrouble::{LoginRefused, NotPermitted, Unasked};
+            matches!(trouble.trouble, LoginRefused | NotPermitted | Unasked)
+        };
+        if let Some(trouble) = held.and_then(|held| held.trouble).filter(useless) {
+            reasons.push(format!("its login to act on {id} is of no use: {trouble}"));
         }
     }
     reasons

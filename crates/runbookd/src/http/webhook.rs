@@ -56,6 +56,9 @@ async fn take(surface: &Surface, origin: Origin, request: Request<Incoming>) -> 
         || surface.daemon.current().settings.webhook_open;
     if !may_come_in {
         body::drain(incoming, DRAIN.0, DRAIN.1).await;
+        if surface.daemon.metrics.wrong_token(surface.daemon.clock.now()) {
+            tracing::warn!("a delivery was turned away: it showed no token, or a wrong one (told once a minute at most)");
+        }
         let mend = format!(
             "put the content of {} into http_config.authorization.credentials_file of the webhook_config",
             surface.webhook_token.path().display()

@@ -212,7 +212,7 @@ impl Journal {
         let waits =
             "UPDATE incidents SET due = 0 WHERE closed IS NULL AND due IS NOT NULL AND stage IN ('waiting', 'held', 'asking')";
         let woken = sqlx::query(waits).execute(&mut writer.connection).await.context("waking what waits");
-        drop(self.note_trouble(woken)?);
+        self.note_trouble(woken)?;
         drop(writer);
         self.tell_changed();
         Ok(())

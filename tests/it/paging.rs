@@ -42,7 +42,7 @@ mode: observe
 limits: {cooldown: 10m, rate: [3/1h]}
 look:
   sessions: {postgres.sessions: {idle_for: 300ms}}
-require: sessions.used_ratio > 2.0
+require: sessions.used_ratio > 1.0
 remedies:
   - name: close idle sessions
     steps:

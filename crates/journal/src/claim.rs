@@ -99,7 +99,7 @@ impl Journal {
     /// When the lease is another's by now, or the journal cannot be written.
     pub async fn renew(&self, claim: &Claim, now: Stamp, lease: Duration) -> anyhow::Result<bool> {
         let mut writer = self.writer().await;
-        let outcome = sqlx::query("UPDATE incidents SET leased_until = $3 WHERE id = $1 AND lease = $2")
+        let outcome = sqlx::query("UPDATE incidents SET leased_until = MAX(leased_until, $3) WHERE id = $1 AND lease = $2")
             .bind(claim.incident.id.0 as i64)
             .bind(claim.lease)
             .bind(now.plus(lease).millis())

@@ -79,7 +79,9 @@ impl Journal {
             }
             write_event(&mut transaction, permit.seq(), at, &config, &event, &next).await?;
             write_attempt(&mut transaction, &permit, at).await?;
-            keep_lease(&mut transaction, claim, at).await?;
+            // For as long as the call may take: a stop alone may outlast a lease, and another task would settle the order while its
+            // call still runs.
+            keep_lease(&mut transaction, claim, deadline).await?;
             // The file is no part of the transaction: whoever made it meanwhile is heard up to the last moment.
             if pause_file(self.directory(), at).is_some() {
                 return Ok(Err(StartRefused::PauseChanged));

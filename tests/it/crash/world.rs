@@ -56,8 +56,6 @@ pub struct Behaviour {
     pub no_evidence: bool,
     /// From this many looks on, each is a fault of ours.
     pub panics_after: Option<usize>,
-    /// So long a call takes.
-    pub takes: Duration,
     /// Looks cannot see before this moment.
     pub blind_until: Option<Stamp>,
 }
@@ -68,8 +66,6 @@ pub struct Ledger {
     pub behaviour: Behaviour,
     pub in_force: BTreeSet<String>,
     pub happened: Vec<Happened>,
-    /// A call is under way.
-    pub calling: bool,
     /// Every silence that was made, with the moment.
     pub silences: Vec<(Stamp, Silence)>,
     /// The ids of those that were ended before their time.
@@ -245,13 +241,6 @@ impl World for Rehearsal {
         let order = committed.order().clone();
         let runbook::action::Action::Rehearsal(rehearsal) = &order.action else { panic!("only rehearsals are rehearsed") };
         let key = order.selection.iter().next().map(ToString::to_string).unwrap_or_default();
-        let (now, takes) = (self.outside.now(), self.outside.ledger.lock().unwrap().behaviour.takes);
-        let calling = |calls| self.outside.ledger.lock().unwrap().calling = calls;
-        calling(true);
-        while self.outside.now() < now.plus(takes) {
-            self.wait(Duration::from_secs(1)).await;
-        }
-        calling(false);
         let now = self.outside.now();
         {
             let mut ledger = self.outside.ledger.lock().unwrap();

@@ -14,7 +14,7 @@ use runbook::incident::{Event, Gate, GateName, Incident, Judged, Watch};
 use runbook::order::Purpose;
 use runbook::time::Stamp;
 
-use crate::engine::{Engine, LEASE};
+use crate::engine::Engine;
 use crate::world::World;
 
 /// What was counted since the record last changed.
@@ -84,32 +84,27 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// Lets a call run to its end, keeps the incident for as long, and watches meanwhile. What was sent cannot be unsent: harm is
-    /// only written down, at once.
+    /// Lets a call run to its end and watches meanwhile. What was sent cannot be unsent: harm is only written down, at once.
     pub(crate) async fn watched<T>(&self, claim: &mut Claim, eyes: &mut Eyes, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
-        let does = claim.incident.last_attempt().is_some_and(|last| last.order.purpose == Purpose::Do);
+        if claim.incident.last_attempt().is_none_or(|last| last.order.purpose != Purpose::Do) {
+            return call.await;
+        }
         let mut renewed = self.world.now();
         // The first look after a while: what a call changes at once is seen by the look that settles it.
         eyes.see_later(&claim.incident, self.world.now());
-        loop {
-            let due = if does { eyes.due_in(&claim.incident, self.world.now()) } else { None };
-            // A stop alone may take longer than a lease, and another task would settle the order while its call still runs.
-            let nap = due.unwrap_or(LEASE).clamp(Duration::from_millis(1), LEASE / 6);
+        while let Some(nap) = eyes.due_in(&claim.incident, self.world.now()) {
             tokio::select! {
                 biased;
                 done = &mut call => return done,
-                () = self.world.wait(nap) => {}
+                () = self.world.wait(nap.max(Duration::from_millis(1))) => {}
             }
-            let mut harm = None;
-            if does && eyes.due_in(&claim.incident, self.world.now()) == Some(Duration::ZERO) {
-                let configuration = self.configuration();
-                harm = tokio::select! {
-                    biased;
-                    done = &mut call => return done,
-                    harm = self.glance(&claim.incident, eyes, &configuration) => harm,
-                };
-            }
+            let configuration = self.configuration();
+            let harm = tokio::select! {
+                biased;
+                done = &mut call => return done,
+                harm = self.glance(&claim.incident, eyes, &configuration) => harm,
+            };
             let now = self.world.now();
             let kept = match harm {
                 Some(event) => self.append(claim, event).await,

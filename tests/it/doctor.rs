@@ -153,10 +153,17 @@ async fn a_login_of_no_use_and_a_wrong_token_are_told_before_the_night() {
     let mut without_slack = std::fs::read_to_string(home.config().join("runbookd.yaml")).unwrap();
     without_slack.truncate(without_slack.find("slack:").unwrap());
     let daemon = home.start(binary(), &[]);
-    let (code, found) = examined(&home);
-    assert_eq!(code, 1);
-    let says = found["runbooks"][0]["says"].as_str().unwrap();
-    assert!(says.starts_with("would be refused because its login to act on postgres/main is of no use"), "{says}");
+    let found = until(
+        "the login to have been tried",
+        Duration::from_secs(20),
+        || {
+            let (code, found) = examined(&home);
+            let says = found["runbooks"][0]["says"].as_str().unwrap();
+            let told = says.starts_with("would be refused because its login to act on postgres/main is of no use");
+            (told && code == 1).then_some(found)
+        },
+        || home.log(),
+    );
     assert!(!wrong(&found).iter().any(|line| line.starts_with("deliveries")), "{found:#}");
 
     let turned_away =

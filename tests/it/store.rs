@@ -141,6 +141,23 @@ async fn a_late_worker_cannot_write_or_start() {
 }
 
 #[tokio::test]
+async fn nobody_else_has_an_incident_for_as_long_as_its_call_may_run() {
+    let configuration = one_runbook();
+    let (_folder, journal) = opened(&configuration).await;
+    journal.open_incident(&chosen("cure"), by_a_person(), NOW).await.unwrap();
+    let mut mine = claim(&journal, NOW).await;
+    look(&journal, &mut mine).await;
+    let permit = permit(&journal, &mine.incident, &configuration).await;
+    let call = permit.order().deadline();
+    let _call = journal.start(&mut mine, permit, NOW).await.unwrap();
+    // A renewal in the middle, by who watches, is for less than that.
+    journal.renew(&mine, NOW, LEASE).await.unwrap();
+    let during = NOW.plus(call).plus(LEASE).minus(Duration::from_secs(1));
+    assert!(matches!(journal.claim(during, LEASE).await.unwrap(), Claimed::NothingBefore(_)));
+    assert!(matches!(journal.claim(during.plus(Duration::from_secs(2)), LEASE).await.unwrap(), Claimed::Claim(_)));
+}
+
+#[tokio::test]
 async fn a_pause_between_decision_and_start_makes_the_permit_void() {
     let configuration = one_runbook();
     let (folder, journal) = opened(&configuration).await;
@@ -486,12 +503,22 @@ async fn of_backups_to_one_place_one_is_made_and_none_is_left_unfinished() {
         outcomes.iter().filter_map(|outcome| outcome.as_ref().err().map(|error| format!("{error:#}"))).collect();
     assert_eq!(refused.len(), 3, "{refused:?}");
     assert!(refused.iter().all(|why| why.contains("never overwrites")), "{refused:?}");
-    // Given up in the middle, as by a client that leaves.
-    let given_up = copies.path().join("given-up.db");
-    let _ = tokio::time::timeout(std::time::Duration::ZERO, journal.backup(&given_up)).await;
+    // Nobody waits for its end, as when a client leaves.
+    let left = copies.path().join("left.db");
+    let _ = tokio::time::timeout(Duration::ZERO, journal.backup(&left)).await;
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(copies.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
+    };
+    let whole = async {
+        while names() != ["copy.db", "left.db"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), whole).await.unwrap_or_else(|_| panic!("{:?}", names()));
     drop(journal);
-    let names: Vec<_> = std::fs::read_dir(copies.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_str().unwrap().contains("unfinished")), "{names:?}");
     let restored = tempfile::tempdir().unwrap();
     std::fs::copy(&to, restored.path().join("journal.db")).unwrap();
     assert!(Journal::open(restored.path()).await.unwrap().check().await.unwrap().complaints.is_empty());

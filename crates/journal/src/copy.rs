@@ -18,7 +18,7 @@ pub(crate) enum Over {
     MayStand,
 }
 
-/// A copy that is not finished; gone when it is dropped, as when whoever wanted it has left.
+/// A copy that is not finished; gone when it is dropped.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {

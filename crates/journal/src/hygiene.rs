@@ -57,18 +57,23 @@ pub const LIMITS_REMEMBER: Duration = Duration::from_secs(31 * 86_400);
 const PORTION: i64 = 200;
 
 impl Journal {
-    /// Copies the journal to a new file, consistently, while it is in use.
+    /// Copies the journal to a new file, consistently, while it is in use. Once begun it goes to its end, also when nobody waits for it
+    /// any more: SQLite cannot be stopped in the middle, and would leave its half behind.
     ///
     /// # Errors
     /// When the file exists, or cannot be written.
     pub async fn backup(&self, to: &Path) -> anyhow::Result<()> {
         static BACKUPS: AtomicU64 = AtomicU64::new(0);
         anyhow::ensure!(to.symlink_metadata().is_err(), "{} exists; a backup never overwrites", to.display());
-        let mut reader = self.inner.readers.acquire().await?;
         // Of its own for each backup, so that two to one place cannot mix.
         let mut unfinished = to.as_os_str().to_owned();
         unfinished.push(format!(".{}-{}.unfinished", std::process::id(), BACKUPS.fetch_add(1, Ordering::Relaxed)));
-        copy::whole(&mut reader, unfinished.into(), to, Over::Nothing).await
+        let (journal, to) = (self.clone(), to.to_owned());
+        let copying = tokio::spawn(async move {
+            let mut reader = journal.inner.readers.acquire().await?;
+            copy::whole(&mut reader, unfinished.into(), &to, Over::Nothing).await
+        });
+        copying.await.context("the copy broke off")?
     }
 
     /// Takes what is too old or too much.

@@ -228,11 +228,15 @@ pub(crate) async fn write_event(
     let (closed, how, why) = match &after.stage {
         Stage::Closed { how, why } => (Some(after.last.millis()), Some(how.word()), why.as_str()),
         Stage::Closing { why, .. } => (None, None, why.as_str()),
+        Stage::Waiting { .. } if let Event::Waits { why, .. } = event => (None, None, why.as_str()),
         _ => (None, None, after.unsettled().map_or("", |unsettled| unsettled.why.as_str())),
     };
+    // Why it waits stands for as long as it does, whatever is heard meanwhile.
+    let waits_on = matches!(after.stage, Stage::Waiting { .. }) && !matches!(event, Event::Waits { .. });
     // A note to a closed incident must not move the moment it was closed.
     sqlx::query(
-        "UPDATE incidents SET seq = $2, updated = $3, stage = $4, due = $5, closed = COALESCE(closed, $6), how = $7, why = $8 WHERE id = $1",
+        "UPDATE incidents SET seq = $2, updated = $3, stage = $4, due = $5, closed = COALESCE(closed, $6), how = $7, \
+         why = CASE WHEN $9 THEN why ELSE $8 END WHERE id = $1",
     )
     .bind(id)
     .bind(after.seq as i64)
@@ -242,6 +246,7 @@ pub(crate) async fn write_event(
     .bind(closed)
     .bind(how)
     .bind(why)
+    .bind(waits_on)
     .execute(&mut *connection)
     .await
     .context("writing the summary")?;

@@ -306,6 +306,10 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
                 manner.pause(incident)
             ));
         }
+        (None, Stage::Waiting { until, .. }) => {
+            let until = words::moment(*until, incident.opened);
+            todo.push(format!("Nothing yet: runbookd waits, and looks again at {until} at the latest."));
+        }
         (None, _) => todo.push("Nothing: runbookd is at work on it.".to_owned()),
         (Some(How::Cured), _) => match &incident.runbook.limits.recurrence {
             Some(limit) => todo.push(format!(

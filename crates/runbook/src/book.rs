@@ -259,10 +259,15 @@ impl Configuration {
         let Some(rules) = self.runbooks.get(runbook) else {
             return Err(format!("the runbook {runbook} is no longer in the configuration"));
         };
-        let mut steps = rules.remedies.iter().flat_map(|remedy| &remedy.steps);
-        if steps.any(|step| step.action == order.action && step.target.as_ref().unwrap_or(own) == &order.target) {
+        let there = |step: &&Step| step.target.as_ref().unwrap_or(own) == &order.target;
+        let steps = || rules.remedies.iter().flat_map(|remedy| &remedy.steps).filter(there);
+        if steps().any(|step| step.action == order.action) {
             return Ok(());
         }
-        Err(format!("the runbook {runbook} no longer has the step {} on {}", order.action, order.target))
+        let what = format!("the step {} on {}", order.action, order.target);
+        match steps().any(|step| step.action.facts().name == order.action.facts().name) {
+            true => Err(format!("the runbook {runbook} has {what} with other arguments now")),
+            false => Err(format!("the runbook {runbook} no longer has {what}")),
+        }
     }
 }

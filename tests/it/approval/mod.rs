@@ -128,9 +128,9 @@ async fn what_no_longer_stands_is_refused_with_what_became_of_it() {
     let text = std::fs::read_to_string(&runbook).unwrap();
     std::fs::write(&runbook, text.replace("at_most: 20", "at_most: 5")).unwrap();
     assert_eq!(door.ask("POST", "/reload", Value::Null).await.0, 200);
-    refused(&second, "no longer has the step").await;
+    refused(&second, "with other arguments now").await;
     let listed = door.get_json("/asks").await;
-    assert!(listed["asks"][0]["gone"].as_str().unwrap().contains("no longer has the step"), "{listed}");
+    assert!(listed["asks"][0]["gone"].as_str().unwrap().contains("with other arguments now"), "{listed}");
     std::fs::write(&runbook, text.replace("runbook: idle", "runbook: busy")).unwrap();
     assert_eq!(door.ask("POST", "/reload", Value::Null).await.0, 200);
     refused(&second, "the runbook idle is no longer in the configuration").await;

@@ -147,6 +147,7 @@ impl Checker<'_> {
     fn unknown_field(&mut self, column: usize, path: &str) {
         let mend = match closest(path, self.names.iter().copied()) {
             Some(meant) => format!("write {meant}"),
+            None if !path.contains('.') => format!("write \"{path}\" in quotes if a text is meant, or a field as look.field"),
             None if self.names.is_empty() => "write a field of one of the runbook's looks, as look.field".into(),
             None => {
                 let look = path.split('.').next().unwrap_or(path);

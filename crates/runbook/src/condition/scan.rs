@@ -76,8 +76,16 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
                 length = characters
                     .get(index..)
                     .map_or(1, |rest| rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count());
+                let word: String = characters.iter().skip(index).take(length).collect();
+                let after_a_digit =
+                    index.checked_sub(1).and_then(|before| characters.get(before)).is_some_and(char::is_ascii_digit);
+                if after_a_digit && UNITS.contains(&word.as_str()) {
+                    return refuse(
+                        &format!("a number has no unit here, and {word} is one"),
+                        "write the number alone, in the field's own unit: seconds, bytes, a share from 0 to 1",
+                    );
+                }
                 if let Some(mend) = foreign_word(&characters, index, length) {
-                    let word: String = characters.iter().skip(index).take(length).collect();
                     return refuse(&format!("{word} is no operator here"), mend);
                 }
             }
@@ -96,6 +104,9 @@ pub(super) fn scan(source: &str) -> Result<(), ConditionError> {
         Some((opening, column)) => Err(ConditionError::new(column, format!("{opening} is not closed"), "close it")),
     }
 }
+
+/// What people write behind a number elsewhere: durations, and sizes.
+const UNITS: [&str; 16] = ["ms", "s", "m", "h", "d", "w", "k", "kB", "KB", "M", "MB", "MiB", "G", "GB", "GiB", "B"];
 
 /// The mend for `and`, `or`, `not` where they stand as operators: followed by something, and not as a field's name.
 fn foreign_word(characters: &[char], start: usize, length: usize) -> Option<&'static str> {

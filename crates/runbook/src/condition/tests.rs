@@ -266,6 +266,20 @@ fn types_and_fields_are_checked_all_at_once() {
 }
 
 #[test]
+fn a_unit_and_a_text_without_quotes_are_told_as_what_they_are() {
+    for source in ["front.seconds > 2s", "a.b < 10m && a.c", "a.b > 5MiB"] {
+        let refused = Condition::parse(source).unwrap_err();
+        assert!(refused.message.contains("has no unit") && refused.mend.contains("seconds, bytes"), "{source}: {refused}");
+    }
+    for right in ["a.s3 > 2", "a.b2s == 1", "a.b > 2 && s.m"] {
+        Condition::parse(right).unwrap();
+    }
+    let fields = BTreeMap::from([("s.app".to_owned(), Type::Text)]);
+    let complaints = condition("s.app == backend").check_among(&fields, &BTreeSet::new());
+    assert!(complaints[0].mend.contains("write \"backend\" in quotes"), "{complaints:?}");
+}
+
+#[test]
 fn a_share_is_not_compared_with_a_percentage() {
     let fields = BTreeMap::from(["s.ratio", "s.idle"].map(|name| (name.to_owned(), Type::Number)));
     let shares = BTreeSet::from(["s.ratio".to_owned()]);

@@ -92,6 +92,9 @@ fn mend_for(found: de::Unexpected<'_>) -> &'static str {
 
 /// The mend for a word that is not known.
 pub(in crate::config) fn meant(found: &str, known: &[&str]) -> String {
+    // What this build does not have is not offered.
+    let there = |word: &&str| cfg!(feature = "rehearsal") || !word.starts_with("rehearsal");
+    let known: Vec<&str> = known.iter().copied().filter(there).collect();
     match closest(found, known.iter().copied()) {
         Some(word) => format!("write `{word}`, if that was meant"),
         None if known.is_empty() => "remove it".to_owned(),

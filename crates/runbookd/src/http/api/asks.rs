@@ -94,7 +94,7 @@ async fn said(api: &Api, ask: &str, said: Said) -> Answer {
             Ok(answer(&json!({"incident": after.id, "stage": after.word(), "by": by, "proved": proof.holds()})))
         }
         Err(no) => {
-            let (reason, problem) = refusal(no);
+            let (reason, problem) = refusal(no, ask);
             daemon.metrics.answer_refused(reason);
             tracing::warn!(by, proved = proof.holds(), reason, "an answer was not taken");
             Err(problem)
@@ -103,8 +103,13 @@ async fn said(api: &Api, ask: &str, said: Said) -> Answer {
 }
 
 /// The reason as metrics name it, and what the person hears.
-fn refusal(no: NotAnswered<MayNot>) -> (&'static str, Problem) {
+fn refusal(no: NotAnswered<MayNot>, ask: &str) -> (&'static str, Problem) {
     match no {
+        // An incident may ask anew, and a yes is to what was shown.
+        NotAnswered::Unknown if ask.to_ascii_uppercase().starts_with("INC-") => {
+            let mend = "`runbookd asks` shows the id of what it asks now";
+            ("unknown", Problem::absent(format!("{ask} is an incident, and a question is answered by its own id"), mend))
+        }
         NotAnswered::Unknown => {
             ("unknown", Problem::absent("there is no such question", "`runbookd asks` shows what is asked, and its id"))
         }

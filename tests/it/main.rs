@@ -6,6 +6,7 @@
 
 mod api;
 mod approval;
+mod backup;
 mod cli;
 mod clock;
 mod config;

@@ -23,7 +23,7 @@ use crate::crash::world::{Behaviour, Outside, Rehearsal};
 const NOW: Stamp = Stamp::from_millis(1_800_000_000_000);
 const LEASE: Duration = Duration::from_secs(60);
 
-fn one_runbook() -> Configuration {
+pub fn one_runbook() -> Configuration {
     configuration(vec![runbook("cure", Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])])])
 }
 
@@ -44,7 +44,7 @@ fn alert(status: AlertStatus, starts_at: Stamp) -> Heard {
     Heard { alert, chosen: Ok(chosen("cure")) }
 }
 
-async fn opened(configuration: &Configuration) -> (tempfile::TempDir, Journal) {
+pub async fn opened(configuration: &Configuration) -> (tempfile::TempDir, Journal) {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).await.unwrap();
     journal.adopt(configuration, NOW).await.unwrap();
@@ -491,36 +491,4 @@ async fn a_damaged_event_and_damaged_evidence_are_found() {
     sqlx::raw_sql("UPDATE events SET body = '{}'; UPDATE evidence SET body = x'00'").execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
     assert_eq!(journal.check().await.unwrap().complaints.len(), 2);
-}
-
-#[tokio::test]
-async fn of_backups_to_one_place_one_is_made_and_none_is_left_unfinished() {
-    let (folder, journal) = opened(&one_runbook()).await;
-    let copies = tempfile::tempdir().unwrap();
-    let to = copies.path().join("copy.db");
-    let outcomes = futures_util::future::join_all((0..4).map(|_| journal.backup(&to))).await;
-    let refused: Vec<String> =
-        outcomes.iter().filter_map(|outcome| outcome.as_ref().err().map(|error| format!("{error:#}"))).collect();
-    assert_eq!(refused.len(), 3, "{refused:?}");
-    assert!(refused.iter().all(|why| why.contains("never overwrites")), "{refused:?}");
-    // Nobody waits for its end, as when a client leaves.
-    let left = copies.path().join("left.db");
-    let _ = tokio::time::timeout(Duration::ZERO, journal.backup(&left)).await;
-    let names = || -> Vec<String> {
-        let entries = std::fs::read_dir(copies.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = entries.collect();
-        names.sort();
-        names
-    };
-    let whole = async {
-        while names() != ["copy.db", "left.db"] {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), whole).await.unwrap_or_else(|_| panic!("{:?}", names()));
-    drop(journal);
-    let restored = tempfile::tempdir().unwrap();
-    std::fs::copy(&to, restored.path().join("journal.db")).unwrap();
-    assert!(Journal::open(restored.path()).await.unwrap().check().await.unwrap().complaints.is_empty());
-    drop(folder);
 }

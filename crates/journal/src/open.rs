@@ -54,7 +54,9 @@ impl Writer {
         if self.connection.ping().await.is_ok() && !self.connection.is_in_transaction() {
             return Ok(());
         }
-        self.connection = SqliteConnection::connect_with(&self.options).await.context("opening the journal again")?;
+        // Where the file is gone, a new one in its place would be a journal without a past.
+        let options = self.options.clone().create_if_missing(false);
+        self.connection = SqliteConnection::connect_with(&options).await.context("opening the journal again")?;
         Ok(())
     }
 

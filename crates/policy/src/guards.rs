@@ -64,6 +64,8 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
     }
     // A stopped container raises no alert of its own: that the alert is over may be our own doing.
     match case.incident.left_stopped(case.findings) {
+        // What was done since is verified first, and ended where it lasts.
+        _ if !case.incident.applied.is_empty() => {}
         Ok(None) => {}
         Ok(Some(name)) => {
             let why = format!("the alert resolved, and {name} was stopped for a restart and has not started again");
@@ -93,6 +95,10 @@ pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
         None => Ok("wall and monotonic time agree".into()),
         Some(until) => {
             let why = format!("the clock jumped; nothing acts by itself before {until}");
+            // What was begun is gone on with, and not given up in its middle.
+            if !case.incident.applied.is_empty() || finishes(case).is_some() {
+                return Err(wait(until, Waiting::Clock, why));
+            }
             Err(house::kept(case, Waiting::Clock, why))
         }
     }
@@ -158,15 +164,17 @@ pub(crate) fn unchanged(case: &Case<'_>, rules: &Runbook) -> Word {
     if let Some(word) = finishes(case) {
         return Ok(word.into());
     }
-    match outdated(case.incident, rules) {
+    match outdated(case.incident, Some(rules)) {
         None => Ok("it does what it did when this was opened".into()),
         Some(why) => Err(end(How::HandedOver, why)),
     }
 }
 
-/// Why an incident does nothing further by the text that it was opened with, where the runbook of now says something else.
-pub fn outdated(incident: &Incident, rules: &Runbook) -> Option<String> {
-    let name = &rules.name;
+/// Why an incident does nothing further by the text that it was opened with, where the runbook of now says something else, or is
+/// gone.
+pub fn outdated(incident: &Incident, rules: Option<&Runbook>) -> Option<String> {
+    let name = &incident.runbook.name;
+    let Some(rules) = rules else { return Some(format!("the runbook {name} is no longer in the configuration")) };
     let why = format!("the runbook {name} was changed after this was opened: what it said then is not done any more");
     (!incident.runbook.does_as(rules)).then(|| format!("{why}; `runbookd run {name}` does what it says now"))
 }

@@ -322,7 +322,12 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
             return Err(no_more(case, format!("the breaker is open until {again}, when one incident tries: {words}; {lift}")));
         }
         if let Some(other) = streak.tried_by {
-            return Err(kept(case, Waiting::Trial { by: other }, format!("{other} is the trial after {words}")));
+            let (on, why) = (Waiting::Trial { by: other }, format!("{other} is the trial after {words}"));
+            // What was begun is not given up in its middle.
+            return Err(match case.incident.applied.is_empty() {
+                true => kept(case, on, why),
+                false => wait(case.now.plus(KEPT_RETRY), on, why),
+            });
         }
         trial = Some(words);
     }

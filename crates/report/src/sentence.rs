@@ -182,7 +182,7 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
             let word = if *unseen { "Ends it, out of sight:" } else { "Stops it:" };
             (Voice::Channel, Prose::new().strong(word).say(" ").say(why).stop())
         }
-        Event::EndDue { why, findings } => (
+        Event::EndDue { why, findings, .. } => (
             Voice::Follow,
             Prose::of("The lasting effect is to be ended: ").say(why).stop().say(" ").join(seen(findings)).say("."),
         ),

@@ -75,7 +75,7 @@ impl AtTheStart {
 pub struct Reloaded {
     /// The hash of what is in force.
     pub hash: String,
-    /// Open incidents whose runbook does something else now: they do nothing further by the text of before, and go to a person.
+    /// Open incidents that have done nothing yet and whose runbook does something else now, or is gone: they go to a person.
     pub outdated: Vec<IncidentId>,
     /// Whether something is written otherwise that is taken at the start only.
     pub wants_restart: bool,
@@ -213,15 +213,15 @@ impl Daemon {
         Ok(Reloaded { hash, outdated, wants_restart })
     }
 
-    /// Open incidents that were opened with another text than their runbook has now.
+    /// Open incidents that have done nothing yet, and do nothing any more because their runbook says something else now or is gone.
     async fn outdated(&self, configuration: &Configuration) -> anyhow::Result<Vec<IncidentId>> {
         let mut outdated = Vec::new();
         for summary in self.journal.incidents(Filter { open_only: true, most: MOST_TOLD }).await? {
-            let Some(rules) = configuration.runbooks.get(&summary.runbook) else {
-                outdated.push(summary.id);
+            if summary.unreadable.is_some() {
                 continue;
-            };
-            if summary.unreadable.is_none() && policy::outdated(&self.journal.load(summary.id).await?, rules).is_some() {
+            }
+            let (incident, rules) = (self.journal.load(summary.id).await?, configuration.runbooks.get(&summary.runbook));
+            if incident.attempts.is_empty() && policy::outdated(&incident, rules).is_some() {
                 outdated.push(summary.id);
             }
         }

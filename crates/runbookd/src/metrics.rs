@@ -43,6 +43,8 @@ pub struct Metrics {
     last_delivery: FloatGauge,
     /// When the last one was turned away for its token, in milliseconds; 0 for never.
     wrong_token: AtomicI64,
+    /// When that was last told in the log.
+    wrong_token_told: AtomicI64,
     alerts: Family<ByOutcome, Counter>,
     open: Family<ByStage, Gauge>,
     ended: Family<ByEnd, Counter>,
@@ -135,6 +137,7 @@ impl Metrics {
                 FloatGauge::default(),
             ),
             wrong_token: AtomicI64::new(0),
+            wrong_token_told: AtomicI64::new(0),
             alerts: named(to, "alerts", "Alerts heard, by what came of them", Family::default()),
             open: named(to, "incidents_open", "Incidents that are not over, by stage", Family::default()),
             ended: named(to, "incidents_ended", "Incidents that ended, by how and by runbook", Family::default()),
@@ -238,8 +241,13 @@ impl Metrics {
 
     /// A delivery was turned away for its token. Gives whether that is news: the first one for a while.
     pub fn wrong_token(&self, now: Stamp) -> bool {
-        let before = Stamp::from_millis(self.wrong_token.swap(now.millis(), Ordering::Relaxed));
-        now.since(before) > TOLD_EVERY
+        self.wrong_token.store(now.millis(), Ordering::Relaxed);
+        let told = Stamp::from_millis(self.wrong_token_told.load(Ordering::Relaxed));
+        let news = now.since(told) > TOLD_EVERY;
+        if news {
+            self.wrong_token_told.store(now.millis(), Ordering::Relaxed);
+        }
+        news
     }
 
     /// How many deliveries were turned away for their token, and when the last one was.

@@ -341,7 +341,14 @@ pub(super) fn sustaining(words: &str) -> Sample {
 /// And was ended.
 pub(super) fn ended(words: &str) -> Sample {
     sustaining(words)
-        .then(100_000, Event::EndDue { why: format!("`ledger.effects > 3` holds{words}"), findings: ledgers(99_990, false, 4.0) })
+        .then(
+            100_000,
+            Event::EndDue {
+                why: format!("`ledger.effects > 3` holds{words}"),
+                findings: ledgers(99_990, false, 4.0),
+                outlasted: false,
+            },
+        )
         .does(100_100, Purpose::End, 0, Verdict::Landed(format!("a is no longer in force{words}")))
         .then(
             131_000,

@@ -291,6 +291,9 @@ pub enum Event {
         why: String,
         /// What was seen.
         findings: Findings,
+        /// Its longest time is over, and what it was for is not.
+        #[serde(default)]
+        outlasted: bool,
     },
     /// Policy or the ladder says that it is over.
     Ending {

@@ -208,9 +208,9 @@ impl Incident {
                 }
                 Ok(())
             }
-            Event::EndDue { findings, .. } => match self.stage {
+            Event::EndDue { outlasted, .. } => match self.stage {
                 Stage::Sustaining { .. } => {
-                    self.outlasted |= self.lasts_beyond(findings);
+                    self.outlasted |= *outlasted;
                     self.stage = Stage::Looking(Aim::End);
                     Ok(())
                 }

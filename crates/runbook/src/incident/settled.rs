@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Lasts;
-use crate::finding::{Finding, Findings};
+use crate::finding::Finding;
 use crate::incident::{Aim, Attempt, How, Incident, Reply, Stage};
 use crate::order::{Purpose, Verdict};
 use crate::time::Stamp;
@@ -155,16 +154,6 @@ impl Incident {
         };
         let tries = self.attempts.iter().filter(same).count();
         unanswered && tries < 2
-    }
-
-    // Whether an effect lasts that waits for a condition which these findings do not show to hold.
-    pub(super) fn lasts_beyond(&self, findings: &Findings) -> bool {
-        let lasting = self.applied.iter().filter_map(|index| self.attempts.get(*index));
-        let until = lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition).filter_map(|attempt| {
-            let step = self.runbook.remedies.get(attempt.at.rung)?.steps.get(attempt.at.step)?;
-            step.until.as_ref()
-        });
-        until.into_iter().any(|until| !until.evaluate(findings).holds())
     }
 
     fn take_back(&mut self, aim: Aim) {

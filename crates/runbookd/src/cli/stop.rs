@@ -92,7 +92,7 @@ pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
         Ok(said) => (said["pauses"].clone(), said["lifted"].clone()),
         Err(Failure::Unreachable { .. }) => {
             show::complain("no daemon answers: this is what its journal and the pause file say");
-            without_a_daemon(client.state()).await?
+            without_a_daemon(client.state()).await
         }
         Err(failure) => return Err(failure),
     };
@@ -120,18 +120,21 @@ pub(super) async fn list(client: &Client, json: bool) -> Result<(), Failure> {
 }
 
 /// The pauses and those that were lifted, read beside whatever happened to the daemon. Where there is no journal yet, the file is all.
-async fn without_a_daemon(state: &Path) -> Result<(Value, Value), Failure> {
+async fn without_a_daemon(state: &Path) -> (Value, Value) {
     let now = Clock::new().now();
-    if !state.join("journal.db").exists() {
+    let recorded = async {
+        anyhow::ensure!(state.join("journal.db").exists(), "there is none");
+        let journal = journal::Journal::open_to_read(state).await?;
+        let pauses = journal.pauses(now).await?;
+        // An older release's journal has none.
+        Ok((json!(pauses), json!(journal.lifted_pauses(20).await.unwrap_or_default())))
+    };
+    recorded.await.unwrap_or_else(|error: anyhow::Error| {
+        show::complain(&format!("the journal tells nothing, so this is the pause file alone: {error:#}"));
         let file = journal::pause_file(state, now)
             .map(|file| json!({"scope": "all", "reason": file.reason, "by": "the pause file", "until": file.until}));
-        return Ok((file.into_iter().collect(), json!([])));
-    }
-    let journal = journal::Journal::open_to_read(state).await.map_err(anyhow::Error::from)?;
-    let pauses = journal.pauses(now).await?;
-    // An older release's journal has none.
-    let lifted = journal.lifted_pauses(20).await.unwrap_or_default();
-    Ok((json!(pauses), json!(lifted)))
+        (file.into_iter().collect(), json!([]))
+    })
 }
 
 pub(super) async fn resume(client: &Client, scope: &Scope, by: By, json: bool) -> Result<(), Failure> {

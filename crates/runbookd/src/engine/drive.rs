@@ -116,9 +116,10 @@ impl<W: World> Engine<W> {
     /// person is called now and not when the wait is over.
     fn outdated(&self, incident: &Incident) -> Option<String> {
         let waits = matches!(incident.stage, Stage::Waiting { aim: Aim::Do, .. }) && incident.attempts.is_empty();
-        let configuration = self.configuration();
-        let rules = configuration.runbooks.get(&incident.runbook.name).filter(|_| waits)?;
-        policy::outdated(incident, rules)
+        if !waits {
+            return None;
+        }
+        policy::outdated(incident, self.configuration().runbooks.get(&incident.runbook.name))
     }
 
     /// Whether what a wait is for has come about.

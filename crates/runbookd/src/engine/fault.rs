@@ -2,12 +2,12 @@
 //! world's bad weather is none: it is tried again for as long as it lasts. Deliberately no mend: whoever is called has the log.
 
 use journal::{AppendError, Claim};
-use runbook::incident::{Event, How};
+use runbook::incident::{Event, How, Stage};
 
 use crate::engine::Engine;
 use crate::world::World;
 
-/// So many tries in a row, the last ones minutes apart, are borne.
+/// So many of them in a row, the last ones minutes apart, are borne.
 const BORNE: u32 = 8;
 
 /// A fault that no weather explains.
@@ -21,20 +21,24 @@ pub(crate) enum Fault {
     Refused(u32),
 }
 
-fn is_ours(error: &anyhow::Error) -> bool {
+pub(crate) fn is_ours(error: &anyhow::Error) -> bool {
     let illegal = |cause: &AppendError| matches!(cause, AppendError::Illegal(_));
     error.downcast_ref::<AppendError>().is_some_and(illegal) || error.is::<Fault>()
 }
 
 impl<W: World> Engine<W> {
-    /// Hands an incident over that failed so often for a fault of ours; whether it did. An order in doubt is looked at further: that
-    /// has its own call for a person.
-    pub(crate) async fn handed_over_for(&self, claim: &mut Claim, tries: u32, error: &anyhow::Error) -> bool {
-        if tries < BORNE || !is_ours(error) {
+    /// Hands an incident over at which so many faults of ours came in a row; whether it did. Of an order in doubt a person is called,
+    /// once, and it is tried further: nobody knows how it ended.
+    pub(crate) async fn handed_over_for(&self, claim: &mut Claim, faults: u32, error: &anyhow::Error) -> bool {
+        if faults < BORNE {
             return false;
         }
-        let why = format!("runbookd itself failed at it {tries} times: {error:#}; what it did so far stands as it is");
-        let ending = Event::Ending { how: How::HandedOver, why, gates: Vec::new() };
-        self.append(claim, ending).await.is_ok()
+        let why = format!("runbookd itself failed at it {faults} times: {error:#}; what it did so far stands as it is");
+        let event = match claim.incident.stage {
+            Stage::InDoubt => Event::Unsettled { since: self.world.now(), why },
+            Stage::Closing { .. } | Stage::Closed { .. } => return false,
+            _ => Event::Ending { how: How::HandedOver, why, gates: Vec::new() },
+        };
+        self.append(claim, event).await.is_ok()
     }
 }

@@ -42,7 +42,16 @@ pub struct Engine<W> {
     pub(crate) current: watch::Receiver<Arc<Configuration>>,
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) patience: Patience,
-    failures: Arc<Mutex<HashMap<IncidentId, u32>>>,
+    failures: Arc<Mutex<HashMap<IncidentId, Failures>>>,
+}
+
+/// What came of working on one incident, in a row.
+#[derive(Clone, Copy, Default)]
+struct Failures {
+    /// Tries that failed, for whatever reason.
+    tries: u32,
+    /// Of these the last ones, for a fault of ours each.
+    faults: u32,
 }
 
 /// Hears what the engine does, for metrics. Why a trait: the crash tests need none.
@@ -169,10 +178,10 @@ impl<W: World> Engine<W> {
                 due
             }
             Err(error) => {
-                let tries = self.count_failure(id);
+                let Failures { tries, faults } = self.count_failure(id, fault::is_ours(&error));
                 let wait = Duration::from_secs(1 << tries.min(8));
                 tracing::error!(incident = %id, error = format!("{error:#}"), retry_seconds = wait.as_secs(), "working on an incident failed; it comes due again");
-                let over = self.handed_over_for(&mut claim, tries, &error).await;
+                let over = self.handed_over_for(&mut claim, faults, &error).await;
                 Some(if over { self.world.now() } else { self.world.now().plus(wait) })
             }
         };
@@ -181,10 +190,11 @@ impl<W: World> Engine<W> {
         }
     }
 
-    fn count_failure(&self, id: IncidentId) -> u32 {
-        self.failures.lock().map_or(1, |mut failures| {
-            let count = failures.entry(id).or_insert(0);
-            *count += 1;
+    fn count_failure(&self, id: IncidentId, ours: bool) -> Failures {
+        self.failures.lock().map_or(Failures { tries: 1, faults: 0 }, |mut failures| {
+            let count = failures.entry(id).or_default();
+            count.tries += 1;
+            count.faults = if ours { count.faults + 1 } else { 0 };
             *count
         })
     }

@@ -20,6 +20,8 @@ use crate::world::World;
 const POLL: Duration = Duration::from_secs(1);
 /// A nap this much longer than it was to be was none: two looks with such a time between them prove nothing of what was in between.
 const STOOD_STILL: Duration = Duration::from_secs(5);
+/// So much of it in all puts off the end of the time that a proof has: a machine that stalls again and again proves nothing.
+const MOST_LOST: Duration = Duration::from_secs(600);
 /// How often the end of a lasting effect is looked for.
 pub(crate) const SUSTAIN_POLL: Duration = Duration::from_secs(15);
 /// How long what a lasting effect does may be out of sight.
@@ -46,6 +48,7 @@ impl<W: World> Engine<W> {
         let mut over = since.plus(within);
         let doubts = remedy.guard.as_ref().map_or(Duration::ZERO, |guard| guard.apart.duration() * guard.looks);
         let mut true_since: Option<Stamp> = None;
+        let mut lost = Duration::ZERO;
         let mut renewed = self.world.now();
         loop {
             let configuration = self.configuration();
@@ -86,7 +89,10 @@ impl<W: World> Engine<W> {
                 // The machine stood still, or its clock was set: nobody watched for so long, which proves nothing and counts for nothing.
                 tracing::warn!(incident = %claim.incident.id, seconds = slept.as_secs(), "the proof begins anew: nobody watched for a while");
                 true_since = None;
-                over = over.plus(slept);
+                lost += slept;
+                if lost <= MOST_LOST {
+                    over = over.plus(slept);
+                }
             }
         }
     }
@@ -108,8 +114,8 @@ impl<W: World> Engine<W> {
             if let Judged::Harm { condition, why } = judged {
                 return Ok(Some(harmed(condition, findings, why, false)));
             }
-            if let Some(why) = end_due(incident, &findings, now) {
-                return Ok(Some(Event::EndDue { why, findings }));
+            if let Some((why, outlasted)) = end_due(incident, &findings, now) {
+                return Ok(Some(Event::EndDue { why, findings, outlasted }));
             }
             let nap = match judged {
                 Judged::Suspected { again, .. } => again.since(now).max(Duration::from_millis(100)),
@@ -130,24 +136,25 @@ impl<W: World> Engine<W> {
     }
 }
 
-/// Why a lasting effect is to be ended now, if it is.
-fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<String> {
+/// Why a lasting effect is to be ended now, if it is, and whether its longest time is over although what it was for is not.
+fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<(String, bool)> {
     let lasting = incident.applied.iter().filter_map(|index| incident.attempts.get(*index));
     let mut all_over = true;
     for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition) {
         let step = incident.runbook.remedies.get(attempt.at.rung).and_then(|remedy| remedy.steps.get(attempt.at.step));
         let Some(step) = step else { continue };
+        let over = step.until.as_ref().is_some_and(|until| until.evaluate(findings).holds());
         if let Some(longest) = step.at_most_for
             && now.since(attempt.started) >= longest.duration()
         {
-            return Some(format!("{} has lasted for {longest}, its longest", attempt.order.action));
+            return Some((format!("{} has lasted for {longest}, its longest", attempt.order.action), !over));
         }
-        all_over &= step.until.as_ref().is_some_and(|until| until.evaluate(findings).holds());
+        all_over &= over;
     }
     match incident.to_take_back(Aim::End).map(|attempt| attempt.order.action.facts().lasts) {
         // Whatever else lasts, what was kept until the cure is proved has no reason to stay any longer.
-        Some(Lasts::UntilProved) => Some("the cure is proved".to_owned()),
-        Some(_) if all_over => Some("what it was for is over".to_owned()),
+        Some(Lasts::UntilProved) => Some(("the cure is proved".to_owned(), false)),
+        Some(_) if all_over => Some(("what it was for is over".to_owned(), false)),
         _ => None,
     }
 }

@@ -27,6 +27,8 @@ const SIGHT_PATIENCE: Duration = Duration::from_secs(600);
 const NEED_PATIENCE: Duration = Duration::from_secs(900);
 /// How often.
 const NEED_RETRY: Duration = Duration::from_secs(30);
+/// Longer than one doubt of the clock lasts: what was done by half may wait so long for it.
+const HALF_PATIENCE: Duration = Duration::from_secs(900);
 /// How often a pause or a hold is asked about again, besides being woken.
 const RECHECK: Duration = Duration::from_secs(5);
 
@@ -95,11 +97,15 @@ pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
         None => Ok("wall and monotonic time agree".into()),
         Some(until) => {
             let why = format!("the clock jumped; nothing acts by itself before {until}");
-            // What was begun is gone on with, and not given up in its middle.
-            if !case.incident.applied.is_empty() || finishes(case).is_some() {
-                return Err(wait(until, Waiting::Clock, why));
+            // What our own restart left stopped is finished when the clock is trusted again, and is not left to a person before that.
+            if let Some(half) = finishes(case) {
+                let patience = case.incident.kept_since.unwrap_or(case.now).plus(HALF_PATIENCE);
+                return Err(match case.now < patience {
+                    true => wait(until.min(patience), Waiting::Clock, why),
+                    false => end(How::HandedOver, format!("{why}; {half}")),
+                });
             }
-            Err(house::kept(case, Waiting::Clock, why))
+            Err(house::kept_or_enough(case, Waiting::Clock, why))
         }
     }
 }

@@ -83,6 +83,15 @@ pub(crate) fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
     wait(case.now.plus(again).min(left_alone), on, why)
 }
 
+/// The same, but what was begun is not given up in its middle: no further step is taken then, and what was done is verified.
+pub(crate) fn kept_or_enough(case: &Case<'_>, on: Waiting, why: String) -> Instead {
+    let left_alone = kept_until(case.incident, case.current, case.now);
+    match (case.incident.applied.is_empty(), case.now >= left_alone) {
+        (false, true) => no_more(case, why),
+        _ => kept(case, on, why),
+    }
+}
+
 /// Until when an incident may be kept from acting by what is around it, were that to go on from now: as long as a person may be
 /// waited for, by its target's class.
 pub fn kept_until(incident: &Incident, current: &Configuration, now: Stamp) -> Stamp {
@@ -323,11 +332,7 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
         }
         if let Some(other) = streak.tried_by {
             let (on, why) = (Waiting::Trial { by: other }, format!("{other} is the trial after {words}"));
-            // What was begun is not given up in its middle.
-            return Err(match case.incident.applied.is_empty() {
-                true => kept(case, on, why),
-                false => wait(case.now.plus(KEPT_RETRY), on, why),
-            });
+            return Err(kept_or_enough(case, on, why));
         }
         trial = Some(words);
     }

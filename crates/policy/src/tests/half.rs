@@ -121,6 +121,19 @@ fn without_a_half_there_is_nothing_to_finish() {
 }
 
 #[test]
+fn a_doubted_clock_gives_a_half_up_only_after_the_doubt_and_names_it() {
+    let mut half = after_a_try(None, seen("exited", 0.0, "T0"));
+    half.doubt = Some(NOW.plus(std::time::Duration::from_secs(3_600)));
+    half.incident.kept_since = Some(NOW.minus(std::time::Duration::from_secs(899)));
+    assert!(
+        matches!(half.rule().decision, Decision::Wait { on: Waiting::Clock, until, .. } if until == NOW.plus(std::time::Duration::from_secs(1)))
+    );
+    half.incident.kept_since = Some(NOW.minus(std::time::Duration::from_secs(900)));
+    let Decision::End { how: How::HandedOver, why } = half.rule().decision else { panic!("{:?}", half.rule()) };
+    assert!(why.starts_with("the clock jumped") && why.contains("shop_web_1 was stopped for a restart"), "{why}");
+}
+
+#[test]
 fn an_alert_that_is_over_closes_nothing_as_good_while_our_own_stop_may_be_why() {
     let unseen = || {
         let mut findings = seen("exited", 0.0, "T0");

@@ -209,6 +209,16 @@ fn a_blind_look_is_no_harm_whatever_was_counted_before_it() {
 }
 
 #[test]
+fn a_doubted_clock_does_not_give_up_what_was_begun() {
+    let mut scene = begun(false);
+    scene.looks(good);
+    scene.doubt = Some(scene.now.plus(Duration::from_secs(86_400)));
+    assert!(matches!(scene.rule().decision, Decision::Wait { on: Waiting::Clock, .. }));
+    scene.incident.kept_since = Some(scene.now.minus(Duration::from_secs(86_400)));
+    assert!(matches!(scene.rule().decision, Decision::Enough(_)), "it is verified: {:?}", scene.rule());
+}
+
+#[test]
 fn what_is_seen_now_and_then_adds_up() {
     let mut scene = guarded(false);
     let mut book = (*scene.incident.runbook).clone();

@@ -9,7 +9,7 @@ use journal::{AppendError, Claim, StartRefused};
 use policy::{Case, Decision, Late, Ruling, decide};
 use runbook::book::Configuration;
 use runbook::finding::Findings;
-use runbook::incident::{Aim, Answer, Captured, Event, Gate, How, Incident, Next, Reply, Stage, Waiting};
+use runbook::incident::{Aim, Answer, Captured, Event, Gate, GateName, How, Incident, Next, Reply, Stage, Waiting};
 use runbook::order::Order;
 use runbook::time::Stamp;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,8 @@ impl<W: World> Engine<W> {
             }
             let event = match claim.incident.next() {
                 Next::WaitUntil(_) | Next::Answer { .. } if let Some(why) = self.outdated(&claim.incident) => {
-                    Event::Ending { how: How::HandedOver, why, gates: Vec::new() }
+                    let gates = vec![Gate { name: GateName::Runbook, open: false, why: why.clone().into() }];
+                    Event::Ending { how: How::HandedOver, why, gates }
                 }
                 Next::Look(aim) => {
                     let findings = self.look_around(&claim.incident, aim, &self.configuration()).await;

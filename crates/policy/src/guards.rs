@@ -105,7 +105,7 @@ pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
                     false => end(How::HandedOver, format!("{why}; {half}")),
                 });
             }
-            Err(house::kept_or_enough(case, Waiting::Clock, why))
+            Err(house::kept_or_enough(case, until, Waiting::Clock, why))
         }
     }
 }

@@ -71,6 +71,13 @@ pub(crate) fn reservations(case: &Case<'_>, runbook: &Runbook) -> Vec<Reservatio
 
 /// Waits for what is around the incident, for as long as a person may be waited for, and then calls one.
 pub(crate) fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
+    // Whoever holds the target gives it back when it is done, which is asked for often and costs no event.
+    let again = if matches!(on, Waiting::Held { .. }) { HELD_RETRY } else { KEPT_RETRY };
+    kept_to(case, case.now.plus(again), on, why)
+}
+
+/// The same, where it is known when it is worth asking again.
+fn kept_to(case: &Case<'_>, again: Stamp, on: Waiting, why: String) -> Instead {
     let class = class_of(case.incident, case.current);
     let left_alone = kept_until(case.incident, case.current, case.now);
     if case.now >= left_alone {
@@ -78,17 +85,15 @@ pub(crate) fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
         let how = if case.aim == Aim::Do { How::HandedOver } else { How::Stuck };
         return end(how, format!("{why}; that has lasted for {lasted}, and {class:?} is no longer left alone"));
     }
-    // Whoever holds the target gives it back when it is done, which is asked for often and costs no event.
-    let again = if matches!(on, Waiting::Held { .. }) { HELD_RETRY } else { KEPT_RETRY };
-    wait(case.now.plus(again).min(left_alone), on, why)
+    wait(again.min(left_alone), on, why)
 }
 
 /// The same, but what was begun is not given up in its middle: no further step is taken then, and what was done is verified.
-pub(crate) fn kept_or_enough(case: &Case<'_>, on: Waiting, why: String) -> Instead {
+pub(crate) fn kept_or_enough(case: &Case<'_>, again: Stamp, on: Waiting, why: String) -> Instead {
     let left_alone = kept_until(case.incident, case.current, case.now);
     match (case.incident.applied.is_empty(), case.now >= left_alone) {
         (false, true) => no_more(case, why),
-        _ => kept(case, on, why),
+        _ => kept_to(case, again, on, why),
     }
 }
 
@@ -332,7 +337,7 @@ pub(crate) fn not_broken(case: &Case<'_>, runbook: &Runbook) -> Word {
         }
         if let Some(other) = streak.tried_by {
             let (on, why) = (Waiting::Trial { by: other }, format!("{other} is the trial after {words}"));
-            return Err(kept_or_enough(case, on, why));
+            return Err(kept_or_enough(case, case.now.plus(KEPT_RETRY), on, why));
         }
         trial = Some(words);
     }

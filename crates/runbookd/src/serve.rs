@@ -28,7 +28,8 @@ pub const CONFIG: &str = "/etc/runbookd";
 /// The state directory where none is named.
 pub const STATE: &str = "/var/lib/runbookd";
 
-/// How long orders that run may still take once the daemon stops; the longest action's deadline fits in.
+/// How long orders that run may still take once the daemon stops. One that takes longer (a restart that waits for its container) is left
+/// in doubt, and settled by looking at the next start.
 const GRACE: Duration = Duration::from_secs(15);
 /// How long everything together may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);

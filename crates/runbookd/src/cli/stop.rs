@@ -76,7 +76,10 @@ fn pause_alone(
     }
     let end =
         until.map_or_else(|| "until `runbookd resume all`".to_owned(), |until| format!("until {until} or `runbookd resume all`"));
-    let mut text = format!("{why}, so {} stands there: everything is paused, also after the next start, {end}", path.display());
+    let mut text = format!(
+        "{why}, so {} stands there: for the daemon of this directory, and no other, everything is paused, also after the next start, {end}",
+        path.display()
+    );
     if *scope != Scope::All {
         text.push_str(&format!("\nthe file stops more than {scope}: only a running daemon can pause that alone"));
     }

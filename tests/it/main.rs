@@ -25,6 +25,7 @@ mod kill;
 mod looks;
 mod paging;
 mod reconcile;
+mod retention;
 mod rules;
 mod silence;
 mod slack;

@@ -1,6 +1,7 @@
 //! Claims: which worker has an incident, under a lease with a generation. A late worker's generation is lower, and every write
 //! of its claim is refused. Deliberately no fairness beyond "longest due first": nothing here may starve.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -41,12 +42,24 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be written or read.
     pub async fn claim(&self, now: Stamp, lasts: Duration) -> anyhow::Result<Claimed> {
+        self.claim_except(&BTreeSet::new(), now, lasts).await
+    }
+
+    /// The same, but none of these, whatever has become of the lease on them.
+    ///
+    /// # Errors
+    /// When the journal cannot be written or read.
+    pub async fn claim_except(&self, busy: &BTreeSet<IncidentId>, now: Stamp, lasts: Duration) -> anyhow::Result<Claimed> {
+        let busy: Vec<u64> = busy.iter().map(|id| id.0).collect();
+        let busy = serde_json::to_string(&busy)?;
         let mut writer = self.writer().await;
         let outcome = async {
             let row = sqlx::query(
-                "SELECT id FROM incidents WHERE due IS NOT NULL AND due <= $1 AND leased_until <= $1 ORDER BY due, id LIMIT 1",
+                "SELECT id FROM incidents WHERE due IS NOT NULL AND due <= $1 AND leased_until <= $1 \
+                 AND id NOT IN (SELECT value FROM json_each($2)) ORDER BY due, id LIMIT 1",
             )
             .bind(now.millis())
+            .bind(&busy)
             .fetch_optional(&mut writer.connection)
             .await?;
             let Some(row) = row else { return Ok(None) };
@@ -62,7 +75,7 @@ impl Journal {
         .await;
         let Some((id, lease)) = self.note_trouble(outcome)? else {
             drop(writer);
-            return self.next_due(now).await;
+            return self.next_due(&busy, now).await;
         };
         match self.load_with(&mut writer.connection, id).await {
             Ok(incident) => Ok(Claimed::Claim(Box::new(Claim { incident, lease, lasts }))),
@@ -85,10 +98,9 @@ impl Journal {
         }
     }
 
-    async fn next_due(&self, now: Stamp) -> anyhow::Result<Claimed> {
-        let row = sqlx::query("SELECT MIN(MAX(due, leased_until)) FROM incidents WHERE due IS NOT NULL")
-            .fetch_one(&self.inner.readers)
-            .await?;
+    async fn next_due(&self, busy: &str, now: Stamp) -> anyhow::Result<Claimed> {
+        let next = "SELECT MIN(MAX(due, leased_until)) FROM incidents WHERE due IS NOT NULL AND id NOT IN (SELECT value FROM json_each($1))";
+        let row = sqlx::query(next).bind(busy).fetch_one(&self.inner.readers).await?;
         let due: Option<i64> = row.try_get(0)?;
         Ok(Claimed::NothingBefore(due.map(|due| Stamp::from_millis(due).max(now))))
     }

@@ -82,12 +82,13 @@ impl Journal {
     /// When the journal cannot be written.
     pub async fn prune(&self, retention: Retention, now: Stamp) -> anyhow::Result<Pruned> {
         let before = now.minus(retention.age).millis();
-        // Limits count the past: for want of space alone, nothing within the longest sensible window is forgotten.
+        // Limits count the past: no incident that acted is forgotten within the longest window that they may have, and for want of space
+        // alone none at all.
         let remembered = now.minus(LIMITS_REMEMBER).millis();
         let mut pruned = Pruned::default();
         pruned.evidence += self.drop_evidence("DELETE FROM evidence WHERE kept < $1", before).await?;
         loop {
-            let gone = self.drop_incidents("SELECT id FROM incidents WHERE closed < $1 ORDER BY closed LIMIT $2", before).await?;
+            let gone = self.drop_incidents(before, remembered).await?;
             pruned.incidents += gone;
             if gone == 0 {
                 break;
@@ -98,9 +99,7 @@ impl Journal {
             let mut gone = self.drop_evidence(sql, PORTION).await?;
             pruned.evidence += gone;
             if gone == 0 {
-                gone = self
-                    .drop_incidents("SELECT id FROM incidents WHERE closed < $1 ORDER BY closed LIMIT $2", remembered)
-                    .await?;
+                gone = self.drop_incidents(remembered, remembered).await?;
                 pruned.incidents += gone;
             }
             if gone == 0 {
@@ -128,12 +127,21 @@ impl Journal {
         Ok(self.note_trouble(done)?.rows_affected())
     }
 
-    async fn drop_incidents(&self, select: &'static str, bound: i64) -> anyhow::Result<u64> {
+    /// Drops a portion of those closed before a moment; of those that acted, only what closed before `remembered`.
+    async fn drop_incidents(&self, before: i64, remembered: i64) -> anyhow::Result<u64> {
         let mut writer = self.writer().await;
         let outcome = async {
             let config = writer.config.clone();
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
-            let ids = sqlx::query(select).bind(bound).bind(PORTION).fetch_all(&mut *transaction).await?;
+            let ids = sqlx::query(
+                "SELECT id FROM incidents WHERE closed < $1 AND (closed < $2 OR NOT EXISTS \
+                 (SELECT 1 FROM attempts WHERE incident = incidents.id)) ORDER BY closed LIMIT $3",
+            )
+            .bind(before)
+            .bind(remembered)
+            .bind(PORTION)
+            .fetch_all(&mut *transaction)
+            .await?;
             if ids.is_empty() {
                 return Ok(0);
             }

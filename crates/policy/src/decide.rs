@@ -10,7 +10,7 @@ use runbook::approval::About;
 use runbook::book::{Configuration, Mode, Runbook};
 use runbook::finding::Findings;
 use runbook::identity::Selection;
-use runbook::incident::{Aim, Ask, Gate, GateName, Grant, How, Incident, IncidentId, Waiting};
+use runbook::incident::{Aim, Ask, Gate, GateName, Grant, How, Incident, IncidentId, Waiting, left_stopped};
 use runbook::order::{Ground, NoSelection, Order, Purpose};
 use runbook::text::inert;
 use runbook::time::{Span, Stamp};
@@ -132,11 +132,27 @@ pub(crate) fn instead(why: String, decision: Decision) -> Instead {
 /// failing), and whether harm by it would be seen (watched); whether now is a time to act (storm, quiet, floor); whether it has been done too often (recurrence, breaker, rate,
 /// target rate, overall rate, disruption, cooldown); whether others are at it (turn, hold); and by whose word (mode, evidence).
 pub fn decide(case: &Case<'_>) -> Ruling {
-    match case.aim {
+    let ruling = match case.aim {
         Aim::Do => decide_step(case),
         Aim::Undo => decide_taking_back(case, Purpose::Undo),
         Aim::End => decide_taking_back(case, Purpose::End),
+    };
+    match ruling.decision {
+        Decision::End { how: How::HandedOver, why } => Ruling { decision: given_up(case, why), ..ruling },
+        _ => ruling,
     }
+}
+
+/// A person has it. While what our own restart stopped is down, or cannot be seen, that is stuck: the end of an alert, which a stopped
+/// container may well bring about, must not call off whoever was called.
+fn given_up(case: &Case<'_>, why: String) -> Decision {
+    let left = match case.incident.left_stopped(case.findings) {
+        Ok(None) => return Decision::End { how: How::HandedOver, why },
+        Ok(Some(name)) => left_stopped(&name),
+        Err(unseen) => format!("whether what was to be restarted runs cannot be seen: {unseen}"),
+    };
+    let why = if why.contains(&left) { why } else { format!("{why}; {left}") };
+    Decision::End { how: How::Stuck, why }
 }
 
 macro_rules! pass {

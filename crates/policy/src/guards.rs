@@ -6,7 +6,7 @@ use std::time::Duration;
 use runbook::action::{Action, Destroys};
 use runbook::book::{Recurrence, Runbook};
 use runbook::condition::{Condition, Truth};
-use runbook::incident::{Aim, How, Incident, Waiting};
+use runbook::incident::{Aim, How, Incident, Waiting, left_stopped};
 use runbook::order::Order;
 use runbook::target::TargetSelector;
 use runbook::text::inert;
@@ -27,6 +27,8 @@ const SIGHT_PATIENCE: Duration = Duration::from_secs(600);
 const NEED_PATIENCE: Duration = Duration::from_secs(900);
 /// How often.
 const NEED_RETRY: Duration = Duration::from_secs(30);
+/// So long after a look by which no remedy applies there is another one before that is believed.
+const NONE_APPLIES_FOR: Duration = Duration::from_secs(15);
 /// Longer than one doubt of the clock lasts: what was done by half may wait so long for it.
 const HALF_PATIENCE: Duration = Duration::from_secs(900);
 /// How often a pause or a hold is asked about again, besides being woken.
@@ -70,7 +72,7 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
         _ if !case.incident.applied.is_empty() => {}
         Ok(None) => {}
         Ok(Some(name)) => {
-            let why = format!("the alert resolved, and {name} was stopped for a restart and has not started again");
+            let why = format!("the alert resolved, and {}", left_stopped(&name));
             return Err(end(How::HandedOver, why));
         }
         Err(why) => return Err(wait_for_sight(case, &format!("whether what was to be restarted runs: {why}"))),
@@ -161,7 +163,7 @@ pub(crate) fn continues(case: &Case<'_>) -> bool {
 /// The word on a restart that is to be finished, where the first try stopped something and did not start it again.
 pub(crate) fn finishes(case: &Case<'_>) -> Option<String> {
     let name = case.incident.left_down(case.findings)?;
-    Some(format!("{name} was stopped for a restart and has not started again: that is finished first"))
+    Some(format!("{}: that is finished first", left_stopped(&name)))
 }
 
 /// What a person has changed since is not done by the text of before: whoever mended a runbook while this waited, and went on, wants
@@ -211,21 +213,42 @@ pub(crate) fn required(case: &Case<'_>) -> Word {
     }
 }
 
+/// Whether this rung is the one to take: the first whose condition holds. A rung is passed over for good, so that happens only where
+/// a later one holds, or where none did in two looks: a moment's trouble is no reason to wake a person.
 pub(crate) fn applies(case: &Case<'_>) -> Word {
     let Some(remedy) = case.incident.remedy() else {
         return Err(end(How::HandedOver, "no remedy is left".to_owned()));
     };
-    match &remedy.when {
-        Some(when) if !begun(case) => match truth_of(case, when) {
-            Truth::True => Ok(format!("{} holds", when.source()).into()),
-            Truth::Unknown(why) => Err(wait_for_sight(case, &why)),
-            Truth::False => {
-                let why = format!("`{}` does not apply: {}", remedy.name, does_not_hold(case, when));
-                Err(instead(why.clone(), Decision::SkipRung(why)))
-            }
-        },
-        _ => Ok(format!("`{}` applies", remedy.name).into()),
+    let when = match &remedy.when {
+        Some(when) if !begun(case) => when,
+        _ => return Ok(format!("`{}` applies", remedy.name).into()),
+    };
+    match truth_of(case, when) {
+        Truth::True => return Ok(format!("{} holds", when.source()).into()),
+        Truth::Unknown(why) => return Err(wait_for_sight(case, &why)),
+        Truth::False => {}
     }
+    let why = format!("`{}` does not apply: {}", remedy.name, does_not_hold(case, when));
+    let later = case.incident.runbook.remedies.iter().skip(case.incident.at.rung + 1);
+    let decided =
+        later.map(|rung| rung.when.as_ref().map_or(Truth::True, |when| truth_of(case, when))).find(|it| *it != Truth::False);
+    match decided {
+        Some(Truth::Unknown(unseen)) => {
+            return Err(wait_for_sight(case, &format!("{why}, and of what comes after it: {unseen}")));
+        }
+        None if case.incident.attempts.is_empty() && case.incident.still_fires() => {
+            let again = case.incident.none_applies_since.unwrap_or(case.now).plus(NONE_APPLIES_FOR);
+            if case.now < again {
+                return Err(wait(
+                    again,
+                    Waiting::Remedy,
+                    format!("{why}, nor does what comes after it; looks once more while the alert fires"),
+                ));
+            }
+        }
+        Some(_) | None => {}
+    }
+    Err(instead(why.clone(), Decision::SkipRung(why)))
 }
 
 pub(crate) fn not_held(case: &Case<'_>) -> Word {

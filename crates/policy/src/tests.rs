@@ -27,6 +27,7 @@ mod answers;
 mod house;
 mod nights;
 mod refused;
+mod rungs;
 mod schedules;
 mod unsettled;
 

@@ -306,6 +306,14 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
                 manner.pause(incident)
             ));
         }
+        (None, Stage::Waiting { on: Waiting::Pause, .. }) => {
+            todo.push("Nothing yet: runbookd waits for the pause to end, and looks again then.".to_owned());
+        }
+        (None, Stage::Waiting { on: Waiting::Held { by }, .. }) => {
+            todo.push(format!(
+                "Nothing yet: runbookd waits for {by}, which holds the same target, and looks again when it is free."
+            ));
+        }
         (None, Stage::Waiting { until, .. }) => {
             let until = words::moment(*until, incident.opened);
             todo.push(format!("Nothing yet: runbookd waits, and looks again at {until} at the latest."));

@@ -82,9 +82,9 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
         }
         Stage::Waiting { until, on, .. } => {
             let what = match on {
-                Waiting::Held { by } => {
-                    format!(" for {by}, which holds the same target; looks again at {}", moment(*until, near))
-                }
+                // These two are waited for until they end, and looked at again then.
+                Waiting::Held { by } => format!(" for {by}, which holds the same target"),
+                Waiting::Pause => " for the pause to end".to_owned(),
                 Waiting::Cause { of, by: Some(by) } => {
                     format!(" for {by}, which works on {of}; looks again at {}", moment(*until, near))
                 }
@@ -95,7 +95,7 @@ fn state(incident: &Incident, events: &[(Stamp, Event)], report: &Report) -> Pro
                 Waiting::Trial { by } => {
                     format!(" for what becomes of {by}, which tries whether cures help; looks again at {}", moment(*until, near))
                 }
-                Waiting::Pause => format!(" for the pause to end; looks again at {}", moment(*until, near)),
+                Waiting::Remedy => format!(" for a second look at which remedy applies, at {}", moment(*until, near)),
                 Waiting::Sight => format!(" until it can see; looks again at {}", moment(*until, near)),
                 Waiting::Time | Waiting::Person(_) => format!(" until {}", moment(*until, near)),
             };

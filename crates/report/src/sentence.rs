@@ -74,9 +74,11 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
                 .code(manner.deny(ask));
             (Voice::Channel, lines.join(words::order(&ask.order)).say(": ").join(named).join(how))
         }
-        Event::Waits { on: Waiting::Held { by }, until, why, .. } => {
-            let line = Prose::of(format!("Waits for {by}; looks again at {}: ", words::moment(*until, step.at)));
-            (Voice::Follow, line.say(why).stop())
+        Event::Waits { on: Waiting::Held { by }, why, .. } => {
+            (Voice::Follow, Prose::of(format!("Waits for {by}: ")).say(why).stop())
+        }
+        Event::Waits { on: Waiting::Pause, why, .. } => {
+            (Voice::Follow, Prose::of("Waits for the pause to end: ").say(why).stop())
         }
         Event::Waits {
             on:
@@ -85,7 +87,7 @@ pub(crate) fn sentence(incident: &Incident, step: &Step<'_>, manner: &Manner) ->
                 | Waiting::Quiet
                 | Waiting::Clock
                 | Waiting::Trial { .. }
-                | Waiting::Pause
+                | Waiting::Remedy
                 | Waiting::Sight,
             until,
             why,

@@ -1,12 +1,20 @@
-//! Faults of our own: an incident that runbookd itself cannot go on with is given to a person.
+//! Faults of our own, and of the machine that runbookd runs on: an incident that it cannot go on with is given to a person, what it
+//! did not watch proves nothing, and counters that do not know what is on record are made anew.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use journal::{Chosen, Journal};
+use runbook::book::{Mode, Rate};
 use runbook::incident::{How, Stage};
+use runbook::time::Span;
+use runbookd::engine::{Engine, Silent};
+use tokio::sync::watch;
 
-use super::stories::{effect, remedy, step, story};
-use super::world::Behaviour;
-use super::{Happened, Story, tell};
+use super::stories::{by_alert, configuration, effect, remedy, runbook, step, story, target};
+use super::world::{Behaviour, Outside, Rehearsal};
+use super::{Happened, Person, Story, directory, live, tell};
+use crate::store::acted;
 
 fn cure(behaviour: Behaviour) -> Story {
     let remedies = vec![remedy("helps", vec![step(effect("a1"))])];
@@ -28,4 +36,64 @@ async fn what_runbookd_cannot_go_on_with_is_given_to_a_person() {
         let happened = &outside.ledger.lock().unwrap().happened;
         assert_eq!(happened.iter().filter(|one| matches!(one, Happened::Effect(..))).count(), effects, "{happened:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_true_before_and_after_the_machine_stood_still_is_proved_anew() {
+    // Five looks in: the cure is being proved, and its condition has come true.
+    let minutes = Duration::from_secs(300);
+    let mut story = cure(Behaviour { stalls: Some((5..6, minutes)), ..Behaviour::default() });
+    story.ends = &[How::Cured];
+    let (outside, incidents, _) = tell(&story, &[]).await;
+    assert!(matches!(incidents[0].stage, Stage::Closed { how: How::Cured, .. }), "{:?}", incidents[0].stage);
+    assert!(incidents[0].last.since(incidents[0].opened) > minutes, "it stood still");
+    // The hold of two seconds is watched every quarter of a second, and again from its beginning.
+    let looks = outside.ledger.lock().unwrap().looks();
+    assert!(looks >= 5 + 8, "{looks} looks prove nothing");
+}
+
+#[tokio::test]
+async fn a_machine_that_stands_still_again_and_again_proves_nothing() {
+    let story = cure(Behaviour { stalls: Some((4..usize::MAX, Duration::from_secs(300))), ..Behaviour::default() });
+    let (outside, incidents, _) = tell(&story, &[]).await;
+    let Stage::Closed { how: How::Stuck, why } = &incidents[0].stage else { panic!("{:?}", incidents[0].stage) };
+    assert!(why.contains("the machine stood still 20 times while that was to be proved"), "{why}");
+    let called = outside.ledger.lock().unwrap().happened.iter().filter(|one| matches!(one, Happened::Effect(..))).count();
+    assert_eq!(called, 1, "nothing else is tried on what nobody saw");
+}
+
+#[tokio::test]
+async fn an_answer_from_before_the_machine_stood_still_is_none() {
+    // The answer had come, and was taken in five minutes later, in the middle of the proof.
+    let minutes = Duration::from_secs(300);
+    let mut story = cure(Behaviour { answers_late: Some((6..7, minutes)), ..Behaviour::default() });
+    story.ends = &[How::Cured];
+    let (outside, incidents, _) = tell(&story, &[]).await;
+    assert!(matches!(incidents[0].stage, Stage::Closed { how: How::Cured, .. }), "{:?}", incidents[0].stage);
+    assert!(incidents[0].last.since(incidents[0].opened) > minutes, "it stood still");
+    let looks = outside.ledger.lock().unwrap().looks();
+    assert!(looks >= 6 + 8, "{looks} looks prove nothing");
+}
+
+#[tokio::test]
+async fn an_act_on_record_that_the_counters_do_not_know_counts() {
+    let mut book = runbook("cure", Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])]);
+    book.limits.rate = vec![Rate { count: 1, per: Span::secs(3600) }];
+    let configuration = configuration(vec![book]);
+    let folder = directory();
+    let outside = Outside::new(Behaviour { mended_by: vec!["a1"], ..Behaviour::default() });
+    let journal = Journal::open(folder.path()).await.unwrap();
+    journal.adopt(&configuration, outside.now()).await.unwrap();
+    let chosen = Chosen { runbook: "cure".to_owned(), target: target() };
+    let id = journal.open_incident(&chosen, by_alert(), outside.now()).await.unwrap();
+    // Past the journal's own hands, so that what it counts in memory is behind.
+    acted(folder.path(), id, outside.now().minus(Duration::from_secs(60))).await;
+    let (_keep, current) = watch::channel(Arc::new(configuration));
+    let engine = Engine::new(journal.clone(), Arc::new(Rehearsal::new(&outside, usize::MAX)), current, Arc::new(Silent));
+    live(&engine, &journal, &outside, Person::Sleeps).await;
+    let incident = journal.load(id).await.unwrap();
+    let Stage::Closed { how: How::HandedOver, why } = &incident.stage else { panic!("{:?}", incident.stage) };
+    assert!(why.contains("1 acts within 1h and 1 are allowed"), "the limit is the reason, not a fault of ours: {why}");
+    assert!(incident.attempts.is_empty() && outside.ledger.lock().unwrap().in_force.is_empty(), "nothing is done past a limit");
+    assert!(incident.last.since(incident.opened) < Duration::from_secs(60), "and nobody waits for that");
 }

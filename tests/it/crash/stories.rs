@@ -8,12 +8,13 @@ use runbook::alert::{Alert, AlertStatus, Fingerprint, Labels};
 use runbook::book::{Configuration, Limits, Look, Mode, ModeByTime, Remedy, Runbook, Step, Verify};
 use runbook::condition::Condition;
 use runbook::incident::{How, Trigger};
+use runbook::order::Purpose;
 use runbook::probe::{Probe, RehearsalProbe};
 use runbook::target::{Class, Inventory, Place, Target, TargetId, TargetSelector, Traits};
 use runbook::time::{Span, Stamp};
 
 use super::world::Behaviour;
-use super::{Person, Story, rehearse};
+use super::{Happened, Person, Story, rehearse, tell};
 
 pub fn target() -> TargetId {
     "rehearsal/ledger".parse().unwrap()
@@ -120,6 +121,27 @@ async fn an_effect_with_an_end_outlives_a_restart() {
     let behaviour = Behaviour { mended_by: vec!["more"], ..Behaviour::default() };
     let mut story = story("a lasting effect", vec![remedy("scale", vec![last])], behaviour, &[How::Cured]);
     story.may_end = &[How::HandedOver];
+    rehearse(story).await;
+}
+
+#[tokio::test]
+async fn of_two_lasting_effects_the_one_whose_time_is_over_is_ended_first() {
+    let lasting = |key: &str, longest: u64| {
+        let mut last = step(RehearsalAction { lasting: true, ..effect(key) });
+        last.until = Some("ledger.effects > 5.0".parse().unwrap());
+        last.at_most_for = Some(Span::secs(longest));
+        last
+    };
+    let remedies = vec![remedy("scale", vec![lasting("short", 60), lasting("long", 600)])];
+    let behaviour = Behaviour { mended_by: vec!["short", "long"], ..Behaviour::default() };
+    let story = story("two lasting effects", remedies, behaviour, &[How::HandedOver]);
+    let (outside, ..) = tell(&story, &[]).await;
+    let happened = outside.ledger.lock().unwrap().happened.clone();
+    let ends = happened.iter().filter_map(|one| match one {
+        Happened::Effect(_, key, Purpose::End) => Some(key.as_str()),
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), ["short", "long"]);
     rehearse(story).await;
 }
 

@@ -56,6 +56,10 @@ pub struct Behaviour {
     pub no_evidence: bool,
     /// From this many looks on, each is a fault of ours.
     pub panics_after: Option<usize>,
+    /// After these looks, by their number, the machine stands still for so long.
+    pub stalls: Option<(std::ops::Range<usize>, Duration)>,
+    /// And the answers of these looks, by their number, are taken in so much later than they were given.
+    pub answers_late: Option<(std::ops::Range<usize>, Duration)>,
     /// Looks cannot see before this moment.
     pub blind_until: Option<Stamp>,
 }
@@ -99,6 +103,11 @@ impl Ledger {
     fn is_strained(&self, now: Stamp) -> bool {
         let called = |key: &&str| self.in_force.contains(*key) || self.late.iter().any(|(_, late, _)| late == key);
         self.behaviour.strained_by.iter().any(called) && self.behaviour.strains_from.is_none_or(|from| now >= from)
+    }
+
+    /// How often somebody looked.
+    pub fn looks(&self) -> usize {
+        self.happened.iter().filter(|happened| **happened == Happened::Look).count()
     }
 
     /// Whether something is on its way and has not landed.
@@ -173,7 +182,12 @@ impl World for Rehearsal {
     }
 
     async fn wait(&self, time: Duration) {
-        self.outside.advance(time.max(Duration::from_millis(1)));
+        let longer = {
+            let ledger = self.outside.ledger.lock().unwrap();
+            let stalls = ledger.behaviour.stalls.as_ref().filter(|(after, _)| after.contains(&ledger.looks()));
+            stalls.map_or(Duration::ZERO, |(_, stall)| *stall)
+        };
+        self.outside.advance(time.max(Duration::from_millis(1)) + longer);
         tokio::task::yield_now().await;
     }
 
@@ -188,8 +202,7 @@ impl World for Rehearsal {
         let mut ledger = self.outside.ledger.lock().unwrap();
         ledger.land(now);
         ledger.happened.push(Happened::Look);
-        let looks = ledger.happened.iter().filter(|happened| **happened == Happened::Look).count();
-        if ledger.behaviour.panics_after.is_some_and(|after| looks > after) {
+        if ledger.behaviour.panics_after.is_some_and(|after| ledger.looks() > after) {
             drop(ledger);
             panic!("rehearsed");
         }
@@ -211,7 +224,12 @@ impl World for Rehearsal {
             };
             Seen::Known { fields, subjects: ledger.in_force.iter().map(subject).collect() }
         };
-        Finding { probe: probe.name().to_owned(), at: now, seen }
+        let late = ledger.behaviour.answers_late.clone().filter(|(looks, _)| looks.contains(&ledger.looks()));
+        drop(ledger);
+        if let Some((_, late)) = late {
+            self.outside.advance(late);
+        }
+        Finding { probe: probe.name().to_owned(), at: self.outside.now(), seen }
     }
 
     async fn capture(&self, _: &Inventory, _: &Order) -> Vec<Piece> {

@@ -129,7 +129,7 @@ fn a_doubted_clock_gives_a_half_up_only_after_the_doubt_and_names_it() {
         matches!(half.rule().decision, Decision::Wait { on: Waiting::Clock, until, .. } if until == NOW.plus(std::time::Duration::from_secs(1)))
     );
     half.incident.kept_since = Some(NOW.minus(std::time::Duration::from_secs(900)));
-    let Decision::End { how: How::HandedOver, why } = half.rule().decision else { panic!("{:?}", half.rule()) };
+    let Decision::End { how: How::Stuck, why } = half.rule().decision else { panic!("{:?}", half.rule()) };
     assert!(why.starts_with("the clock jumped") && why.contains("shop_web_1 was stopped for a restart"), "{why}");
 }
 
@@ -143,11 +143,18 @@ fn an_alert_that_is_over_closes_nothing_as_good_while_our_own_stop_may_be_why() 
     let unanswered = || Some(Reply::NoAnswer("the Engine broke off".to_owned()));
     let blind = after_a_try(unanswered(), unseen());
     assert!(matches!(blind.rule().decision, Decision::Wait { on: Waiting::Sight, .. }), "{:?}", blind.rule());
+    let mut blind = blind;
+    blind.incident.unseen_since = Some(NOW.minus(std::time::Duration::from_secs(600)));
+    assert!(
+        matches!(blind.rule().decision, Decision::End { how: How::Stuck, .. }),
+        "no alert's end mends that: {:?}",
+        blind.rule()
+    );
     // Where it is no longer this step's to finish, a person has it.
     for reply in [unanswered(), Some(Reply::Failed("500".to_owned()))] {
         let mut later = after_a_try(reply, seen("exited", 0.0, "T0"));
         later.incident.at.rung = 1;
-        let Decision::End { how: How::HandedOver, why } = later.rule().decision else { panic!("{:?}", later.rule()) };
+        let Decision::End { how: How::Stuck, why } = later.rule().decision else { panic!("{:?}", later.rule()) };
         assert!(why.contains("shop_web_1 was stopped for a restart"), "{why}");
     }
     // What was refused was never stopped by us, and what runs again is well.

@@ -347,6 +347,7 @@ pub(super) fn ended(words: &str) -> Sample {
                 why: format!("`ledger.effects > 3` holds{words}"),
                 findings: ledgers(99_990, false, 4.0),
                 outlasted: false,
+                of: None,
             },
         )
         .does(100_100, Purpose::End, 0, Verdict::Landed(format!("a is no longer in force{words}")))

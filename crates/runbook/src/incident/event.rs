@@ -86,6 +86,8 @@ pub enum Waiting {
         /// Which.
         by: IncidentId,
     },
+    /// A second look: by the first one no remedy applies.
+    Remedy,
 }
 
 /// Evidence captured before a step.
@@ -294,6 +296,9 @@ pub enum Event {
         /// Its longest time is over, and what it was for is not.
         #[serde(default)]
         outlasted: bool,
+        /// The effect whose longest time is over, by its attempt's number; none where all that lasts may end.
+        #[serde(default)]
+        of: Option<u32>,
     },
     /// Policy or the ladder says that it is over.
     Ending {

@@ -12,7 +12,7 @@ use crate::finding::Findings;
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::judged::Weighed;
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef, left_stopped};
 use crate::order::{Order, Purpose};
 use crate::time::Stamp;
 
@@ -58,11 +58,13 @@ impl Incident {
             watch: None,
             harm: None,
             outlasted: false,
+            ending: None,
             skipped: BTreeSet::new(),
             grant: None,
             reminded: 0,
             unseen_since: None,
             kept_since: None,
+            none_applies_since: None,
             stopped: None,
             weighed: Weighed::default(),
         }
@@ -131,6 +133,9 @@ impl Incident {
                     self.grant = None;
                     self.reminded = 0;
                 }
+                if !matches!(on, Waiting::Remedy | Waiting::Sight) {
+                    self.none_applies_since = None;
+                }
                 match on {
                     Waiting::Cause { .. }
                     | Waiting::Turn
@@ -145,6 +150,7 @@ impl Incident {
                     Waiting::Time => {}
                     // A look that sees, but not what is asked for, is no better than none.
                     Waiting::Sight => self.unseen_since = self.unseen_since.or(Some(at)),
+                    Waiting::Remedy => self.none_applies_since = self.none_applies_since.or(Some(at)),
                 }
                 self.stage = Stage::Waiting { aim, until: *until, on: on.clone() };
                 Ok(())
@@ -154,7 +160,7 @@ impl Incident {
                 Stage::Waiting { aim, until, .. } => {
                     if at.since(*until) > LOOKS_APART {
                         // The process was not there to look: what could not be seen before says nothing of now.
-                        self.unseen_since = None;
+                        (self.unseen_since, self.none_applies_since) = (None, None);
                     }
                     self.stage = Stage::Looking(*aim);
                     Ok(())
@@ -168,6 +174,9 @@ impl Incident {
                 self.deciding_to(Aim::Do)?;
                 if !self.applied.is_empty() || self.at.step != 0 {
                     return Err("a rung that was begun cannot be skipped".to_owned());
+                }
+                if self.applies_later() {
+                    self.none_applies_since = None;
                 }
                 self.skipped.insert(self.at.rung);
                 self.climb(why);
@@ -208,8 +217,9 @@ impl Incident {
                 }
                 Ok(())
             }
-            Event::EndDue { outlasted, .. } => match self.stage {
+            Event::EndDue { outlasted, of, .. } => match self.stage {
                 Stage::Sustaining { .. } => {
+                    self.ending = *of;
                     self.outlasted |= *outlasted;
                     self.stage = Stage::Looking(Aim::End);
                     Ok(())
@@ -224,13 +234,21 @@ impl Incident {
                 Ok(())
             }
             Event::Closed { how, why } => match &self.stage {
-                Stage::Closing { how: planned, .. } if planned == how => {
+                // What is stuck by today's rules may have been handed over by those of an earlier release.
+                Stage::Closing { how: planned, .. } if planned == how || (*planned, *how) == (How::Stuck, How::HandedOver) => {
                     self.stage = Stage::Closed { how: *how, why: why.clone() };
                     Ok(())
                 }
                 _ => Err("it closes only as it was ending".to_owned()),
             },
         }
+    }
+
+    // Whether a later rung is seen to be the one to take.
+    fn applies_later(&self) -> bool {
+        let Stage::Deciding { findings, .. } = &self.stage else { return false };
+        let mut later = self.runbook.remedies.iter().skip(self.at.rung + 1);
+        later.any(|rung| rung.when.as_ref().is_none_or(|when| when.evaluate(findings).holds()))
     }
 
     // Waiting → Looking when what it waits for no longer matters: the alerts are over, or a person stopped it.
@@ -296,6 +314,7 @@ impl Incident {
             settles_from,
             reply: None,
             unsettled: None,
+            left_down: None,
             verdict: None,
             silences: Vec::new(),
         });
@@ -369,7 +388,11 @@ impl Incident {
             Some(action) if how != How::Cured && how != How::Stuck => {
                 (How::Stuck, format!("{why}; the effect of {action} is left in force"))
             }
-            _ => (how, why),
+            _ => match self.last_attempt().and_then(|last| last.left_down.as_deref()) {
+                // No alert's end mends that: a stopped container raises none.
+                Some(name) if how == How::HandedOver => (How::Stuck, format!("{why}; {}", left_stopped(name))),
+                _ => (how, why),
+            },
         };
         // Whoever is called is told of the harm first, also where something failed on the way back.
         let why = match &self.harm {

@@ -97,6 +97,9 @@ pub struct Attempt {
     pub unsettled: Option<Unsettled>,
     /// What the look afterwards said.
     pub verdict: Option<Verdict>,
+    /// What it stopped and did not start again, by name, as the look that settled it saw it.
+    #[serde(default)]
+    pub left_down: Option<String>,
     /// What Alertmanager was asked to keep quiet meanwhile.
     #[serde(default)]
     pub silences: Vec<Silence>,
@@ -173,6 +176,8 @@ pub struct Incident {
     pub harm: Option<String>,
     /// An effect is ended because its longest time is over, and not because what it was for is.
     pub outlasted: bool,
+    /// The lasting effect whose longest time is over, by its attempt's number: that one is ended, whatever else lasts.
+    pub ending: Option<u32>,
     /// A person's agreement that is not yet used.
     pub grant: Option<Grant>,
     /// How many reminders of the open question are behind it.
@@ -182,10 +187,17 @@ pub struct Incident {
     /// Since when, without an act in between, it is kept from acting by what is around it: a cause, others at work or at its target, a
     /// quiet time.
     pub kept_since: Option<Stamp>,
+    /// Since when, without a break, no remedy applies by what was seen.
+    pub none_applies_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,
     /// What a person can say of it afterwards, and did.
     pub weighed: Weighed,
+}
+
+/// The words for what an act of ours stopped and did not start again.
+pub fn left_stopped(name: &str) -> String {
+    format!("{name} was stopped for a restart and has not started again")
 }
 
 impl Incident {
@@ -331,7 +343,7 @@ impl Incident {
     }
 
     /// The attempt that an undo or an end would take back next, if any: the newest, but what is kept only until the cure is proved
-    /// comes to its end before what lasts for as long as a condition.
+    /// comes to its end before what lasts for as long as a condition, and of that first what has lasted for its longest.
     pub fn to_take_back(&self, aim: Aim) -> Option<&Attempt> {
         let in_force = || self.applied.iter().rev().filter_map(|index| self.attempts.get(*index));
         match aim {
@@ -343,7 +355,8 @@ impl Incident {
             Aim::End => {
                 let lasts = |attempt: &&Attempt, wanted| attempt.order.action.facts().lasts == wanted;
                 let proved = in_force().find(|attempt| lasts(attempt, Lasts::UntilProved));
-                proved.or_else(|| in_force().find(|attempt| lasts(attempt, Lasts::UntilCondition)))
+                let over = || in_force().find(|attempt| Some(attempt.number) == self.ending);
+                proved.or_else(over).or_else(|| in_force().find(|attempt| lasts(attempt, Lasts::UntilCondition)))
             }
         }
     }

@@ -70,7 +70,8 @@ impl Incident {
         }
         let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
         let (name, void) = (facts.name, attempt.order.is_void(finding));
-        let left_down = attempt.order.left_down(finding).is_some();
+        attempt.left_down = attempt.order.left_down(finding).filter(|_| matches!(verdict, Verdict::NotLanded(_)));
+        let left_down = attempt.left_down.is_some();
         match (purpose, &attempt.with_reply(verdict)) {
             (Purpose::End, Verdict::NotLanded(why)) if void => {
                 self.take_back(Aim::End);

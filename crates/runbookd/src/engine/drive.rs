@@ -242,7 +242,8 @@ impl<W: World> Engine<W> {
                 self.world.wait(DECIDE_AGAIN).await;
                 return Ok(None);
             }
-            Err(error @ (StartRefused::LeaseLost | StartRefused::Append(_))) => return Err(error.into()),
+            Err(StartRefused::Append(error)) => return Err(error.into()),
+            Err(error @ StartRefused::LeaseLost) => return Err(error.into()),
         };
         self.world.pass(Point::AfterAppend("action_started")).await;
         tracing::info!(incident = %claim.incident.id, action = name, target = %committed.order().target, count = committed.order().selection.count(), "acts");

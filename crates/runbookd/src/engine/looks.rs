@@ -7,8 +7,10 @@ use runbook::finding::{Finding, Findings, Seen};
 use runbook::incident::{Aim, Incident};
 use runbook::probe::Probe;
 use runbook::target::TargetId;
+use runbook::time::Span;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, STOOD_STILL};
+use crate::live::LOOK_DEADLINE;
 use crate::world::World;
 
 impl<W: World> Engine<W> {
@@ -56,7 +58,13 @@ impl<W: World> Engine<W> {
                 seen: Seen::Unknown(format!("{target} is no longer in the inventory")),
             },
         };
-        self.listener.looked(probe.name(), &finding, self.world.now().since(began));
+        let took = self.world.now().since(began);
+        self.listener.looked(probe.name(), &finding, took);
+        if took > LOOK_DEADLINE + STOOD_STILL {
+            // Longer than a look may take: the machine stood still, and an answer that had come before that is not of now.
+            let why = format!("the look took {}, because the machine stood still or its clock was set", Span::from(took));
+            return Finding { seen: Seen::Unknown(why), ..finding };
+        }
         finding
     }
 }

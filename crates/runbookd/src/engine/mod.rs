@@ -10,9 +10,9 @@ mod settle;
 mod verify;
 mod watching;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -32,6 +32,8 @@ use crate::world::World;
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// How many incidents are worked on at once.
 const AT_ONCE: usize = 256;
+/// What took this much longer than it may was interrupted: the machine stood still, or its clock was set.
+pub(crate) const STOOD_STILL: Duration = Duration::from_secs(5);
 /// The longest sleep between two looks at the queue: a lost wake-up costs no more than this.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -43,6 +45,32 @@ pub struct Engine<W> {
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) patience: Patience,
     failures: Arc<Mutex<HashMap<IncidentId, Failures>>>,
+    working: Working,
+}
+
+/// What the tasks of this process are working on. A lease proves that to others; after a machine that stood still every lease has run
+/// out, and a second task would judge by a time in which nobody watched what the first one is in the middle of.
+#[derive(Clone, Default)]
+struct Working(Arc<Mutex<BTreeSet<IncidentId>>>);
+
+impl Working {
+    fn all(&self) -> BTreeSet<IncidentId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn on(&self, id: IncidentId) -> WorkingOn {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        WorkingOn(self.clone(), id)
+    }
+}
+
+/// For as long as this is kept.
+struct WorkingOn(Working, IncidentId);
+
+impl Drop for WorkingOn {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 /// What came of working on one incident, in a row.
@@ -75,6 +103,7 @@ impl<W> Clone for Engine<W> {
             listener: self.listener.clone(),
             patience: self.patience,
             failures: self.failures.clone(),
+            working: self.working.clone(),
         }
     }
 }
@@ -87,7 +116,15 @@ impl<W: World> Engine<W> {
         current: watch::Receiver<Arc<Configuration>>,
         listener: Arc<dyn Listener>,
     ) -> Self {
-        Self { journal, world, current, listener, patience: Patience::default(), failures: Arc::default() }
+        Self {
+            journal,
+            world,
+            current,
+            listener,
+            patience: Patience::default(),
+            failures: Arc::default(),
+            working: Working::default(),
+        }
     }
 
     /// With another patience for what cannot be seen.
@@ -109,12 +146,13 @@ impl<W: World> Engine<W> {
         while !stop.is_cancelled() {
             let Ok(place) = places.clone().acquire_owned().await else { break };
             changes.borrow_and_update();
-            match self.journal.claim(self.world.now(), LEASE).await {
+            match self.journal.claim_except(&self.working.all(), self.world.now(), LEASE).await {
                 Ok(Claimed::Claim(claim)) => {
                     let engine = self.clone();
                     let stopping = stop.clone();
+                    let working = self.working.on(claim.incident.id);
                     tasks.spawn(async move {
-                        engine.work(*claim, &stopping).await;
+                        engine.work(*claim, working, &stopping).await;
                         drop(place);
                     });
                 }
@@ -160,7 +198,8 @@ impl<W: World> Engine<W> {
         let claimed = self.journal.claim(self.world.now(), LEASE).await?;
         match claimed {
             Claimed::Claim(claim) => {
-                self.work(*claim, &CancellationToken::new()).await;
+                let working = self.working.on(claim.incident.id);
+                self.work(*claim, working, &CancellationToken::new()).await;
                 Ok(Claimed::NothingBefore(Some(self.world.now())))
             }
             other => Ok(other),
@@ -168,7 +207,7 @@ impl<W: World> Engine<W> {
     }
 
     /// Works on one claim to its end or its next wait, and gives it back.
-    async fn work(&self, mut claim: journal::Claim, stop: &CancellationToken) {
+    async fn work(&self, mut claim: journal::Claim, working: WorkingOn, stop: &CancellationToken) {
         let id = claim.incident.id;
         // A panic is a fault of ours like any other: told, tried again later and later, and no other incident waits for it.
         let driven = AssertUnwindSafe(self.drive(&mut claim, stop)).catch_unwind().await;
@@ -185,6 +224,8 @@ impl<W: World> Engine<W> {
                 Some(if over { self.world.now() } else { self.world.now().plus(wait) })
             }
         };
+        // Before the others are told of the release, or they would pass it over.
+        drop(working);
         if let Err(error) = self.journal.release(claim, due).await {
             tracing::error!(incident = %id, error = format!("{error:#}"), "a claim could not be given back; its lease runs out by itself");
         }

@@ -12,16 +12,15 @@ use runbook::incident::{Aim, Event, Incident, Judged};
 use runbook::time::{Span, Stamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
 use crate::engine::watching::{Eyes, harmed};
+use crate::engine::{Engine, STOOD_STILL};
+use crate::live::LOOK_DEADLINE;
 use crate::world::World;
 
 /// The longest stretch between two looks while something is being proved.
 const POLL: Duration = Duration::from_secs(1);
-/// A nap this much longer than it was to be was none: two looks with such a time between them prove nothing of what was in between.
-const STOOD_STILL: Duration = Duration::from_secs(5);
-/// So much of it in all puts off the end of the time that a proof has: a machine that stalls again and again proves nothing.
-const MOST_LOST: Duration = Duration::from_secs(600);
+/// A machine that stands still so often in the middle of one proof proves nothing.
+const MOST_STALLS: u32 = 20;
 /// How often the end of a lasting effect is looked for.
 pub(crate) const SUSTAIN_POLL: Duration = Duration::from_secs(15);
 /// How long what a lasting effect does may be out of sight.
@@ -48,12 +47,30 @@ impl<W: World> Engine<W> {
         let mut over = since.plus(within);
         let doubts = remedy.guard.as_ref().map_or(Duration::ZERO, |guard| guard.apart.duration() * guard.looks);
         let mut true_since: Option<Stamp> = None;
-        let mut lost = Duration::ZERO;
+        let nap = (hold / 8).clamp(Duration::from_millis(100), POLL);
+        let mut stalls = 0;
         let mut renewed = self.world.now();
+        let mut watched = renewed;
         loop {
             let configuration = self.configuration();
             let findings = self.look(&claim.incident, &configuration).await;
             let now = self.world.now();
+            let unwatched = now.since(watched);
+            watched = now;
+            if unwatched > nap + LOOK_DEADLINE + STOOD_STILL {
+                // The machine stood still, or its clock was set: nobody watched for so long, which proves nothing and counts for nothing.
+                // Nor does what this look brings: its answer may have come before.
+                tracing::warn!(incident = %claim.incident.id, seconds = unwatched.as_secs(), "the proof begins anew: nobody watched for a while");
+                true_since = None;
+                over = over.plus(unwatched);
+                stalls += 1;
+                if stalls >= MOST_STALLS {
+                    let why = format!("the machine stood still {stalls} times while that was to be proved");
+                    return Ok(Some(Event::NotVerified { findings, why, unseen: true }));
+                }
+                self.kept(claim, now, &mut renewed, "verifying").await?;
+                continue;
+            }
             let judged = eyes.see(&claim.incident, &findings, now);
             match (remedy.verify.until.evaluate(&findings), judged) {
                 (_, Judged::Harm { condition, why }) => return Ok(Some(harmed(condition, findings, why, false))),
@@ -78,21 +95,9 @@ impl<W: World> Engine<W> {
                 _ => true_since = None,
             }
             self.kept(claim, now, &mut renewed, "verifying").await?;
-            let nap = (hold / 8).clamp(Duration::from_millis(100), POLL);
-            let asleep = self.world.now();
             tokio::select! {
                 () = stop.cancelled() => return Ok(None),
                 () = self.world.wait(nap) => {}
-            }
-            let slept = self.world.now().since(asleep);
-            if slept > nap + STOOD_STILL {
-                // The machine stood still, or its clock was set: nobody watched for so long, which proves nothing and counts for nothing.
-                tracing::warn!(incident = %claim.incident.id, seconds = slept.as_secs(), "the proof begins anew: nobody watched for a while");
-                true_since = None;
-                lost += slept;
-                if lost <= MOST_LOST {
-                    over = over.plus(slept);
-                }
             }
         }
     }
@@ -114,8 +119,8 @@ impl<W: World> Engine<W> {
             if let Judged::Harm { condition, why } = judged {
                 return Ok(Some(harmed(condition, findings, why, false)));
             }
-            if let Some((why, outlasted)) = end_due(incident, &findings, now) {
-                return Ok(Some(Event::EndDue { why, findings, outlasted }));
+            if let Some(Due { why, outlasted, of }) = end_due(incident, &findings, now) {
+                return Ok(Some(Event::EndDue { why, findings, outlasted, of }));
             }
             let nap = match judged {
                 Judged::Suspected { again, .. } => again.since(now).max(Duration::from_millis(100)),
@@ -136,8 +141,22 @@ impl<W: World> Engine<W> {
     }
 }
 
-/// Why a lasting effect is to be ended now, if it is, and whether its longest time is over although what it was for is not.
-fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<(String, bool)> {
+/// That a lasting effect is to be ended.
+struct Due {
+    why: String,
+    /// Its longest time is over although what it was for is not.
+    outlasted: bool,
+    /// By its attempt's number, where it is this one.
+    of: Option<u32>,
+}
+
+impl Due {
+    fn by_itself(why: &str) -> Self {
+        Self { why: why.to_owned(), outlasted: false, of: None }
+    }
+}
+
+fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<Due> {
     let lasting = incident.applied.iter().filter_map(|index| incident.attempts.get(*index));
     let mut all_over = true;
     for attempt in lasting.filter(|attempt| attempt.order.action.facts().lasts == Lasts::UntilCondition) {
@@ -147,14 +166,15 @@ fn end_due(incident: &Incident, findings: &Findings, now: Stamp) -> Option<(Stri
         if let Some(longest) = step.at_most_for
             && now.since(attempt.started) >= longest.duration()
         {
-            return Some((format!("{} has lasted for {longest}, its longest", attempt.order.action), !over));
+            let why = format!("{} has lasted for {longest}, its longest", attempt.order.action);
+            return Some(Due { why, outlasted: !over, of: Some(attempt.number) });
         }
         all_over &= over;
     }
     match incident.to_take_back(Aim::End).map(|attempt| attempt.order.action.facts().lasts) {
         // Whatever else lasts, what was kept until the cure is proved has no reason to stay any longer.
-        Some(Lasts::UntilProved) => Some(("the cure is proved".to_owned(), false)),
-        Some(_) if all_over => Some(("what it was for is over".to_owned(), false)),
+        Some(Lasts::UntilProved) => Some(Due::by_itself("the cure is proved")),
+        Some(_) if all_over => Some(Due::by_itself("what it was for is over")),
         _ => None,
     }
 }

@@ -106,6 +106,9 @@ impl Journal {
                 break;
             }
         }
+        if pruned.incidents > 0 {
+            self.drop_what_nothing_names().await?;
+        }
         pruned.bytes = self.used_bytes().await?;
         Ok(pruned)
     }
@@ -127,11 +130,27 @@ impl Journal {
         Ok(self.note_trouble(done)?.rows_affected())
     }
 
+    /// Once, and not for each portion: it reads every event.
+    async fn drop_what_nothing_names(&self) -> anyhow::Result<()> {
+        let mut writer = self.writer().await;
+        let config = writer.config.clone();
+        let outcome = async {
+            let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::query("DELETE FROM evidence WHERE hash NOT IN (SELECT hash FROM evidence_of)").execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM configurations WHERE hash NOT IN (SELECT config FROM incidents) AND hash NOT IN (SELECT DISTINCT config FROM events) AND hash <> $1")
+                .bind(config)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await.context("pruning what no incident names any more")
+        }
+        .await;
+        self.note_trouble(outcome)
+    }
+
     /// Drops a portion of those closed before a moment; of those that acted, only what closed before `remembered`.
     async fn drop_incidents(&self, before: i64, remembered: i64) -> anyhow::Result<u64> {
         let mut writer = self.writer().await;
         let outcome = async {
-            let config = writer.config.clone();
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
             let ids = sqlx::query(
                 "SELECT id FROM incidents WHERE closed < $1 AND (closed < $2 OR NOT EXISTS \
@@ -161,11 +180,6 @@ impl Journal {
                     sqlx::query(table).bind(id).execute(&mut *transaction).await?;
                 }
             }
-            sqlx::query("DELETE FROM evidence WHERE hash NOT IN (SELECT hash FROM evidence_of)").execute(&mut *transaction).await?;
-            sqlx::query("DELETE FROM configurations WHERE hash NOT IN (SELECT config FROM incidents) AND hash NOT IN (SELECT DISTINCT config FROM events) AND hash <> $1")
-                .bind(config)
-                .execute(&mut *transaction)
-                .await?;
             transaction.commit().await.context("pruning incidents")?;
             Ok(ids.len() as u64)
         }

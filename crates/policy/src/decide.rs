@@ -10,7 +10,7 @@ use runbook::approval::About;
 use runbook::book::{Configuration, Mode, Runbook};
 use runbook::finding::Findings;
 use runbook::identity::Selection;
-use runbook::incident::{Aim, Ask, Gate, GateName, Grant, How, Incident, IncidentId, Waiting, left_stopped};
+use runbook::incident::{Aim, Ask, Gate, GateName, Grant, How, Incident, IncidentId, Waiting};
 use runbook::order::{Ground, NoSelection, Order, Purpose};
 use runbook::text::inert;
 use runbook::time::{Span, Stamp};
@@ -146,10 +146,8 @@ pub fn decide(case: &Case<'_>) -> Ruling {
 /// A person has it. While what our own restart stopped is down, or cannot be seen, that is stuck: the end of an alert, which a stopped
 /// container may well bring about, must not call off whoever was called.
 fn given_up(case: &Case<'_>, why: String) -> Decision {
-    let left = match case.incident.left_stopped(case.findings) {
-        Ok(None) => return Decision::End { how: How::HandedOver, why },
-        Ok(Some(name)) => left_stopped(&name),
-        Err(unseen) => format!("whether what was to be restarted runs cannot be seen: {unseen}"),
+    let Some(left) = case.incident.left_behind(case.findings) else {
+        return Decision::End { how: How::HandedOver, why };
     };
     let why = if why.contains(&left) { why } else { format!("{why}; {left}") };
     Decision::End { how: How::Stuck, why }

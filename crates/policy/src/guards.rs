@@ -6,7 +6,7 @@ use std::time::Duration;
 use runbook::action::{Action, Destroys};
 use runbook::book::{Recurrence, Runbook};
 use runbook::condition::{Condition, Truth};
-use runbook::incident::{Aim, How, Incident, Waiting, left_stopped};
+use runbook::incident::{Aim, How, Incident, Waiting, was_stopped};
 use runbook::order::Order;
 use runbook::target::TargetSelector;
 use runbook::text::inert;
@@ -72,7 +72,7 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
         _ if !case.incident.applied.is_empty() => {}
         Ok(None) => {}
         Ok(Some(name)) => {
-            let why = format!("the alert resolved, and {}", left_stopped(&name));
+            let why = format!("the alert resolved, and {}", was_stopped(&name));
             return Err(end(How::HandedOver, why));
         }
         Err(why) => return Err(wait_for_sight(case, &format!("whether what was to be restarted runs: {why}"))),
@@ -103,11 +103,11 @@ pub(crate) fn clock_trusted(case: &Case<'_>) -> Word {
             if let Some(half) = finishes(case) {
                 let patience = case.incident.kept_since.unwrap_or(case.now).plus(HALF_PATIENCE);
                 return Err(match case.now < patience {
-                    true => wait(until.min(patience), Waiting::Clock, why),
+                    true => wait(house::soon(case, until).min(patience), Waiting::Clock, why),
                     false => end(How::HandedOver, format!("{why}; {half}")),
                 });
             }
-            Err(house::kept_or_enough(case, until, Waiting::Clock, why))
+            Err(house::kept_or_enough(case, house::soon(case, until), Waiting::Clock, why))
         }
     }
 }
@@ -163,7 +163,7 @@ pub(crate) fn continues(case: &Case<'_>) -> bool {
 /// The word on a restart that is to be finished, where the first try stopped something and did not start it again.
 pub(crate) fn finishes(case: &Case<'_>) -> Option<String> {
     let name = case.incident.left_down(case.findings)?;
-    Some(format!("{}: that is finished first", left_stopped(&name)))
+    Some(format!("{}: that is finished first", was_stopped(&name)))
 }
 
 /// What a person has changed since is not done by the text of before: whoever mended a runbook while this waited, and went on, wants

@@ -76,6 +76,11 @@ pub(crate) fn kept(case: &Case<'_>, on: Waiting, why: String) -> Instead {
     kept_to(case, case.now.plus(again), on, why)
 }
 
+/// That moment, or earlier: what is around an incident may be over before its time, as a clock that is set right.
+pub(crate) fn soon(case: &Case<'_>, moment: Stamp) -> Stamp {
+    moment.min(case.now.plus(KEPT_RETRY))
+}
+
 /// The same, where it is known when it is worth asking again.
 fn kept_to(case: &Case<'_>, again: Stamp, on: Waiting, why: String) -> Instead {
     let class = class_of(case.incident, case.current);

@@ -54,8 +54,15 @@ fn scene_of(action: DockerAction) -> Scene {
 
 /// The incident after its first try, seen once more.
 fn after_a_try(reply: Option<Reply>, found: Findings) -> Scene {
+    after_a_try_on(seen("running", 1.0, "T0"), reply, found)
+}
+
+/// The same, where this was seen before the try.
+fn after_a_try_on(before: Findings, reply: Option<Reply>, found: Findings) -> Scene {
     let restart = Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() };
     let mut scene = scene_of(DockerAction::Restart(restart));
+    scene.happens(Event::Stale { why: "for the test".to_owned() });
+    scene.happens(Event::Looked { findings: before });
     let step = scene.incident.runbook.remedies[0].steps[0].action.clone();
     let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
     let selection = runbook::identity::Selection::of([named]).unwrap();
@@ -181,4 +188,60 @@ fn what_is_down_after_an_act_whose_end_nobody_saw_may_be_our_own_late_stop() {
         assert!(why.contains("somebody stopped it"), "{why}");
         assert_eq!(why.contains("runbookd's own stop of INC-9 came late"), said, "{why}");
     }
+}
+
+/// How it ends when no later rung applies by what is seen then.
+fn when_no_rung_is_left(mut scene: Scene, found: Findings) -> (How, String) {
+    let why = || "it does not apply".to_owned();
+    scene.incident.at.rung = 1;
+    scene.happens(Event::Stale { why: why() });
+    scene.happens(Event::Looked { findings: found });
+    scene.happens(Event::RungSkipped { why: why(), gates: vec![] });
+    let runbook::incident::Stage::Closing { how, why } = scene.incident.stage else { panic!("{:?}", scene.incident.stage) };
+    (how, why)
+}
+
+#[test]
+fn what_our_own_restart_left_down_at_the_end_of_the_ladder_is_stuck_and_nothing_else_is() {
+    let down = || seen("exited", 0.0, "T0");
+    let failed = || Some(Reply::Failed("500".to_owned()));
+    let (how, why) = when_no_rung_is_left(after_a_try(failed(), down()), down());
+    assert!(
+        how == How::Stuck && why.ends_with("shop_web_1 was stopped for a restart and has not started again"),
+        "{how:?} {why}"
+    );
+    // Nobody can say that it runs.
+    let mut unseen = down();
+    unseen.looks.get_mut("web").unwrap().seen = Seen::Unknown("the Engine does not answer".to_owned());
+    assert_eq!(when_no_rung_is_left(after_a_try(failed(), down()), unseen).0, How::Stuck);
+    // It runs again by now, nothing was ever sent, or it had been down before us.
+    let refused = Some(Reply::Refused("403".to_owned()));
+    let others = [
+        (after_a_try(failed(), down()), seen("running", 0.0, "T1")),
+        (after_a_try(refused, down()), down()),
+        (after_a_try_on(down(), failed(), down()), down()),
+    ];
+    for (scene, found) in others {
+        let (how, why) = when_no_rung_is_left(scene, found);
+        assert!(how == How::HandedOver && !why.contains("was stopped"), "{how:?} {why}");
+    }
+}
+
+#[test]
+fn a_restart_that_is_settled_as_left_down_is_stuck_where_no_rung_is_left() {
+    let mut scene =
+        scene_of(DockerAction::Restart(Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() }));
+    Arc::make_mut(&mut scene.incident.runbook).remedies.truncate(1);
+    let step = scene.incident.runbook.remedies[0].steps[0].action.clone();
+    let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
+    let selection = runbook::identity::Selection::of([named]).unwrap();
+    let order = runbook::order::Order { purpose: runbook::order::Purpose::Do, action: step, target: service(), selection };
+    scene.happens(Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] });
+    scene.happens(Event::ActionReplied { reply: Reply::Failed("500".to_owned()) });
+    let finding = seen("exited", 0.0, "T0").looks["web"].clone();
+    scene.happens(Event::Settled { verdict: Verdict::NotLanded("it has not started anew".to_owned()), finding });
+    let runbook::incident::Stage::Closing { how: How::Stuck, why } = &scene.incident.stage else {
+        panic!("{:?}", scene.incident.stage)
+    };
+    assert!(why.contains("shop_web_1 was stopped for a restart"), "{why}");
 }

@@ -12,8 +12,8 @@ use crate::finding::Findings;
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::judged::Weighed;
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef, left_stopped};
-use crate::order::{Order, Purpose};
+use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef, was_stopped};
+use crate::order::{Order, Purpose, Verdict};
 use crate::time::Stamp;
 
 /// An event that the incident's stage does not list.
@@ -88,7 +88,9 @@ impl Incident {
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let stage = self.word();
         let was_deciding = matches!(self.stage, Stage::Deciding { .. });
+        let left = self.left_behind_by(event);
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
+        self.stuck_with(left.or_else(|| self.left_behind_at(event)));
         let is_blind = matches!(self.stage, Stage::Deciding { .. } | Stage::Waiting { on: Waiting::Sight, .. });
         if was_deciding && !is_blind && !matches!(event, Event::Stale { .. }) {
             // Enough was seen to decide something else.
@@ -244,6 +246,31 @@ impl Incident {
         }
     }
 
+    // What is left behind where the ladder may end at this event, by what the event or the decision saw. Policy asks the same where it
+    // ends it.
+    fn left_behind_by(&self, event: &Event) -> Option<String> {
+        match (event, &self.stage) {
+            (Event::NotVerified { findings, .. }, _) => self.left_behind(findings),
+            (Event::RungSkipped { .. }, Stage::Deciding { findings, .. }) => self.left_behind(findings),
+            _ => None,
+        }
+    }
+
+    // The same of the order that this event has just settled.
+    fn left_behind_at(&self, event: &Event) -> Option<String> {
+        let Event::Settled { verdict: Verdict::NotLanded(_), finding } = event else { return None };
+        let last = self.last_attempt().filter(|last| !last.down_before && last.refused().is_none())?;
+        last.order.left_down(finding).map(|name| was_stopped(&name))
+    }
+
+    fn stuck_with(&mut self, left: Option<String>) {
+        if let (Some(left), Stage::Closing { how, why }) = (left, &mut self.stage)
+            && *how == How::HandedOver
+        {
+            (*how, *why) = (How::Stuck, format!("{why}; {left}"));
+        }
+    }
+
     // Whether a later rung is seen to be the one to take.
     fn applies_later(&self) -> bool {
         let Stage::Deciding { findings, .. } = &self.stage else { return false };
@@ -304,6 +331,13 @@ impl Incident {
         if !(at <= deadline && deadline <= settles_from) {
             return Err("deadline and grace do not lie after the start".to_owned());
         }
+        let down_before = match &self.stage {
+            Stage::Deciding { findings, .. } => {
+                let seen = self.seen_at(findings, order.action.facts().selects_from, &order.target);
+                seen.is_some_and(|seen| order.left_down(seen).is_some())
+            }
+            _ => false,
+        };
         let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.attempts.push(Attempt {
             number,
@@ -314,7 +348,7 @@ impl Incident {
             settles_from,
             reply: None,
             unsettled: None,
-            left_down: None,
+            down_before,
             verdict: None,
             silences: Vec::new(),
         });
@@ -388,11 +422,7 @@ impl Incident {
             Some(action) if how != How::Cured && how != How::Stuck => {
                 (How::Stuck, format!("{why}; the effect of {action} is left in force"))
             }
-            _ => match self.last_attempt().and_then(|last| last.left_down.as_deref()) {
-                // No alert's end mends that: a stopped container raises none.
-                Some(name) if how == How::HandedOver => (How::Stuck, format!("{why}; {}", left_stopped(name))),
-                _ => (how, why),
-            },
+            _ => (how, why),
         };
         // Whoever is called is told of the harm first, also where something failed on the way back.
         let why = match &self.harm {

@@ -97,9 +97,9 @@ pub struct Attempt {
     pub unsettled: Option<Unsettled>,
     /// What the look afterwards said.
     pub verdict: Option<Verdict>,
-    /// What it stopped and did not start again, by name, as the look that settled it saw it.
+    /// What it was to restart was down already, so that it is not what stopped it.
     #[serde(default)]
-    pub left_down: Option<String>,
+    pub down_before: bool,
     /// What Alertmanager was asked to keep quiet meanwhile.
     #[serde(default)]
     pub silences: Vec<Silence>,
@@ -196,7 +196,7 @@ pub struct Incident {
 }
 
 /// The words for what an act of ours stopped and did not start again.
-pub fn left_stopped(name: &str) -> String {
+pub fn was_stopped(name: &str) -> String {
     format!("{name} was stopped for a restart and has not started again")
 }
 
@@ -289,7 +289,8 @@ impl Incident {
     pub fn left_stopped(&self, findings: &Findings) -> Result<Option<String>, String> {
         for attempt in self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::Do && attempt.refused().is_none())
         {
-            if !attempt.order.stops_and_starts() || !matches!(attempt.verdict, Some(Verdict::NotLanded(_))) {
+            let stopped = attempt.order.stops_and_starts() && !attempt.down_before;
+            if !stopped || !matches!(attempt.verdict, Some(Verdict::NotLanded(_))) {
                 continue;
             }
             let seen = self.seen_at(findings, attempt.order.action.facts().selects_from, &attempt.order.target);
@@ -302,6 +303,15 @@ impl Incident {
             }
         }
         Ok(None)
+    }
+
+    /// The words for what an act of this incident left behind: something is stopped, or nobody can see whether it is. Whoever is called
+    /// then is not called off by the end of an alert, which a stopped container may well bring about.
+    pub fn left_behind(&self, findings: &Findings) -> Option<String> {
+        match self.left_stopped(findings) {
+            Ok(name) => name.map(|name| was_stopped(&name)),
+            Err(unseen) => Some(format!("whether what was to be restarted runs cannot be seen: {unseen}")),
+        }
     }
 
     /// Every target that the remedy touches, its own first: they are held together from its first step, so that two

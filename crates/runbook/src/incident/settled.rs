@@ -70,8 +70,7 @@ impl Incident {
         }
         let (purpose, facts) = (attempt.order.purpose, attempt.order.action.facts());
         let (name, void) = (facts.name, attempt.order.is_void(finding));
-        attempt.left_down = attempt.order.left_down(finding).filter(|_| matches!(verdict, Verdict::NotLanded(_)));
-        let left_down = attempt.left_down.is_some();
+        let left_down = attempt.order.left_down(finding).is_some();
         match (purpose, &attempt.with_reply(verdict)) {
             (Purpose::End, Verdict::NotLanded(why)) if void => {
                 self.take_back(Aim::End);

@@ -37,6 +37,8 @@ impl<W: World> Engine<W> {
         let event = match claim.incident.stage {
             Stage::InDoubt => Event::Unsettled { since: self.world.now(), why },
             Stage::Closing { .. } | Stage::Closed { .. } => return false,
+            // What was done may have left something down, which raises no alert of its own.
+            _ if claim.incident.acted() => Event::Ending { how: How::Stuck, why, gates: Vec::new() },
             _ => Event::Ending { how: How::HandedOver, why, gates: Vec::new() },
         };
         self.append(claim, event).await.is_ok()

@@ -1,6 +1,8 @@
 //! One round of looking: everything the runbook names and, before an act, what its targets rest on, side by side, each with its own deadline (the world's). What cannot be
 //! looked at because the inventory no longer has it is a finding too: unknown.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use runbook::book::Configuration;
 use runbook::finding::{Finding, Findings, Seen};
@@ -47,8 +49,22 @@ impl<W: World> Engine<W> {
         Findings { beside: beside.into_iter().collect(), ..own }
     }
 
-    /// One look.
+    /// One look. One that took longer than it may was interrupted (the machine stood still, or its clock was set): its answer may be of
+    /// before that, so it is made again, and has seen nothing if that happens twice.
     pub(crate) async fn look_once(&self, configuration: &Configuration, target: &TargetId, probe: &Probe) -> Finding {
+        let (finding, took) = self.glimpse(configuration, target, probe).await;
+        if took <= LOOK_DEADLINE + STOOD_STILL {
+            return finding;
+        }
+        let (finding, took) = self.glimpse(configuration, target, probe).await;
+        if took <= LOOK_DEADLINE + STOOD_STILL {
+            return finding;
+        }
+        let why = format!("the look took {}, because the machine stood still or its clock was set", Span::from(took));
+        Finding { seen: Seen::Unknown(why), ..finding }
+    }
+
+    async fn glimpse(&self, configuration: &Configuration, target: &TargetId, probe: &Probe) -> (Finding, Duration) {
         let began = self.world.now();
         let finding = match configuration.inventory.get(target) {
             Some(target) => self.world.probe(&configuration.inventory, target, probe).await,
@@ -60,11 +76,6 @@ impl<W: World> Engine<W> {
         };
         let took = self.world.now().since(began);
         self.listener.looked(probe.name(), &finding, took);
-        if took > LOOK_DEADLINE + STOOD_STILL {
-            // Longer than a look may take: the machine stood still, and an answer that had come before that is not of now.
-            let why = format!("the look took {}, because the machine stood still or its clock was set", Span::from(took));
-            return Finding { seen: Seen::Unknown(why), ..finding };
-        }
-        finding
+        (finding, took)
     }
 }

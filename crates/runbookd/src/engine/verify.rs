@@ -52,12 +52,13 @@ impl<W: World> Engine<W> {
         let mut renewed = self.world.now();
         let mut watched = renewed;
         loop {
-            let configuration = self.configuration();
-            let findings = self.look(&claim.incident, &configuration).await;
+            let asked = self.world.now();
+            let findings = self.look(&claim.incident, &self.configuration()).await;
             let now = self.world.now();
-            let unwatched = now.since(watched);
+            let (between, within) = (asked.since(watched), now.since(asked));
             watched = now;
-            if unwatched > nap + LOOK_DEADLINE + STOOD_STILL {
+            if between > nap + STOOD_STILL || within > LOOK_DEADLINE + STOOD_STILL {
+                let unwatched = between + within;
                 // The machine stood still, or its clock was set: nobody watched for so long, which proves nothing and counts for nothing.
                 // Nor does what this look brings: its answer may have come before.
                 tracing::warn!(incident = %claim.incident.id, seconds = unwatched.as_secs(), "the proof begins anew: nobody watched for a while");
@@ -110,8 +111,8 @@ impl<W: World> Engine<W> {
         eyes: &mut Eyes,
     ) -> anyhow::Result<Option<Event>> {
         let incident = &claim.incident;
-        let began = self.world.now();
-        let mut renewed = began;
+        let mut renewed = self.world.now();
+        let mut blind_since = None;
         loop {
             let findings = self.look(incident, &self.configuration()).await;
             let now = self.world.now();
@@ -125,11 +126,14 @@ impl<W: World> Engine<W> {
             let nap = match judged {
                 Judged::Suspected { again, .. } => again.since(now).max(Duration::from_millis(100)),
                 // What lasts was not to be left alone with what it does: after a while it is ended before its time.
-                Judged::Unseen { condition, why } if now.since(began) >= BLIND_PATIENCE => {
-                    let why = format!("{why}, for {} now, so the effect is not kept up any longer", Span::from(now.since(began)));
-                    return Ok(Some(harmed(condition, findings, why, true)));
+                Judged::Unseen { condition, why } => {
+                    let blind = now.since(*blind_since.get_or_insert(now));
+                    if blind >= BLIND_PATIENCE {
+                        let why = format!("{why}, for {} now, so the effect is not kept up any longer", Span::from(blind));
+                        return Ok(Some(harmed(condition, findings, why, true)));
+                    }
+                    SUSTAIN_POLL
                 }
-                Judged::Unseen { .. } => SUSTAIN_POLL,
                 Judged::Fine | Judged::Harm { .. } => return Ok(None),
             };
             self.kept(claim, now, &mut renewed, "watching a lasting effect").await?;

@@ -92,6 +92,8 @@ pub(super) fn run(part: Part) -> Result<()> {
     };
     let looks = looks(&binary, &home, port, engine)?;
     let _ = std::fs::remove_dir_all(&home);
+    // It was wanted for its image alone.
+    engine::stop_if_ours()?;
     report(acts, looks)
 }
 

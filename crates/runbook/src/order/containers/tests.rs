@@ -350,7 +350,7 @@ fn attempt(order: &Order, reply: Option<Reply>) -> Attempt {
         settles_from: Stamp::from_millis(85_000),
         reply,
         unsettled: None,
-        left_down: None,
+        down_before: false,
         verdict: None,
         silences: Vec::new(),
     }

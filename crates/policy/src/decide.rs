@@ -138,16 +138,16 @@ pub fn decide(case: &Case<'_>) -> Ruling {
         Aim::End => decide_taking_back(case, Purpose::End),
     };
     match ruling.decision {
-        Decision::End { how: How::HandedOver, why } => Ruling { decision: given_up(case, why), ..ruling },
+        Decision::End { how, why } => Ruling { decision: ended(case, how, why), ..ruling },
         _ => ruling,
     }
 }
 
-/// A person has it. While what our own restart stopped is down, or cannot be seen, that is stuck: the end of an alert, which a stopped
-/// container may well bring about, must not call off whoever was called.
-fn given_up(case: &Case<'_>, why: String) -> Decision {
+/// While what our own restart stopped is down, or cannot be seen, whatever ends here is stuck: the end of an alert, which a stopped
+/// container may well bring about, must not call off whoever was called. The incident says the same of the latest look on record.
+fn ended(case: &Case<'_>, how: How, why: String) -> Decision {
     let Some(left) = case.incident.left_behind(case.findings) else {
-        return Decision::End { how: How::HandedOver, why };
+        return Decision::End { how, why };
     };
     let why = if why.contains(&left) { why } else { format!("{why}; {left}") };
     Decision::End { how: How::Stuck, why }

@@ -204,12 +204,8 @@ fn when_no_rung_is_left(mut scene: Scene, found: Findings) -> (How, String) {
 #[test]
 fn what_our_own_restart_left_down_at_the_end_of_the_ladder_is_stuck_and_nothing_else_is() {
     let down = || seen("exited", 0.0, "T0");
-    let failed = || Some(Reply::Failed("500".to_owned()));
     let (how, why) = when_no_rung_is_left(after_a_try(failed(), down()), down());
-    assert!(
-        how == How::Stuck && why.ends_with("shop_web_1 was stopped for a restart and has not started again"),
-        "{how:?} {why}"
-    );
+    assert!(how == How::Stuck && why.ends_with(WORDS), "{how:?} {why}");
     // Nobody can say that it runs.
     let mut unseen = down();
     unseen.looks.get_mut("web").unwrap().seen = Seen::Unknown("the Engine does not answer".to_owned());
@@ -244,4 +240,128 @@ fn a_restart_that_is_settled_as_left_down_is_stuck_where_no_rung_is_left() {
         panic!("{:?}", scene.incident.stage)
     };
     assert!(why.contains("shop_web_1 was stopped for a restart"), "{why}");
+}
+
+/// How it ends when these come to pass one after another.
+fn in_the_end(mut scene: Scene, events: Vec<Event>) -> (How, String) {
+    events.into_iter().for_each(|event| scene.happens(event));
+    let runbook::incident::Stage::Closing { how, why } = scene.incident.stage else { panic!("{:?}", scene.incident.stage) };
+    (how, why)
+}
+
+fn failed() -> Option<Reply> {
+    Some(Reply::Failed("500".to_owned()))
+}
+
+const WORDS: &str = "shop_web_1 was stopped for a restart and has not started again";
+
+#[test]
+fn a_persons_no_no_answer_and_a_silence_do_not_hide_what_our_own_restart_left_down() {
+    type Ends = fn(&Scene) -> Vec<Event>;
+    let ends: [(How, Ends); 3] = [
+        (How::Denied, |scene| asked_and(scene, Answer::Denied { by: "ann".to_owned(), why: String::new(), proof: Proof::Token })),
+        (How::HandedOver, |scene| asked_and(scene, Answer::Expired)),
+        (How::Stopped, |_| {
+            let ending = Event::Ending { how: How::Stopped, why: "a silence".to_owned(), gates: vec![] };
+            vec![Event::Stopped { why: "a silence".to_owned() }, ending]
+        }),
+    ];
+    for (otherwise, events) in ends {
+        for (found, how) in [(seen("exited", 0.0, "T0"), How::Stuck), (seen("running", 0.0, "T1"), otherwise)] {
+            let scene = after_a_try(failed(), found);
+            let events = events(&scene);
+            let (ended, why) = in_the_end(scene, events);
+            assert!(ended == how && why.contains(WORDS) == (how == How::Stuck), "{otherwise:?}: {ended:?} {why}");
+        }
+    }
+}
+
+/// The restart is asked about once more, and this comes of it.
+fn asked_and(scene: &Scene, answer: Answer) -> Vec<Event> {
+    let order = scene.incident.attempts[0].order.clone();
+    let id = "ask-1".to_owned();
+    let ask = runbook::incident::Ask {
+        id: id.clone(),
+        order,
+        at_most: 1,
+        shown: BTreeMap::new(),
+        expires: NOW,
+        remind: vec![],
+        who: vec![],
+    };
+    let waits = Event::Waits { until: NOW, on: Waiting::Person(ask), why: String::new(), gates: vec![] };
+    vec![waits, Event::Answered { ask: id, answer }]
+}
+
+/// A second rung that is tried after the restart and landed: one key of the rehearsal's ledger, which can be undone.
+fn after_a_second_rung() -> (Scene, runbook::order::Order) {
+    let mut scene =
+        scene_of(DockerAction::Restart(Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() }));
+    let action = Action::Rehearsal(RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() });
+    let book = Arc::make_mut(&mut scene.incident.runbook);
+    book.remedies[1].steps[0].action = action.clone();
+    book.remedies[1].verify.hold = Span::secs(0);
+    let step = book.remedies[0].steps[0].action.clone();
+    let selected = |identity| runbook::identity::Selection::of([identity]).unwrap();
+    let purpose = runbook::order::Purpose::Do;
+    let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
+    let restart = runbook::order::Order { purpose, action: step, target: service(), selection: selected(named) };
+    let second =
+        runbook::order::Order { purpose, action, target: target(), selection: selected(Identity::Rehearsal("a1".to_owned())) };
+    let down = seen("exited", 0.0, "T0");
+    let finding = down.looks["web"].clone();
+    for event in [
+        Event::ActionStarted { order: restart, deadline: NOW, settles_from: NOW, gates: vec![] },
+        Event::ActionReplied { reply: Reply::Failed("500".to_owned()) },
+        Event::Settled { verdict: Verdict::NotLanded("it has not started anew".to_owned()), finding },
+        Event::Looked { findings: down },
+        Event::ActionStarted { order: second.clone(), deadline: NOW, settles_from: NOW, gates: vec![] },
+        settled(Verdict::Landed(String::new())),
+    ] {
+        scene.happens(event);
+    }
+    (scene, second)
+}
+
+/// What a look at the ledger says of an order there, which says nothing of the service.
+fn settled(verdict: Verdict) -> Event {
+    Event::Settled { verdict, finding: findings(Value::Flag(true), NOW).looks["ledger"].clone() }
+}
+
+#[test]
+fn a_later_rung_that_is_undone_does_not_hide_what_the_restart_before_it_left_down() {
+    let undone = |found: Findings| {
+        let (scene, second) = after_a_second_rung();
+        let order = runbook::order::Order { purpose: runbook::order::Purpose::Undo, ..second };
+        let not = Event::NotVerified { findings: found.clone(), why: "it did not help".to_owned(), unseen: false };
+        let started = Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] };
+        in_the_end(scene, vec![not, Event::Looked { findings: found }, started, settled(Verdict::Landed(String::new()))])
+    };
+    let (how, why) = undone(seen("exited", 0.0, "T0"));
+    assert!(how == How::Stuck && why.ends_with(WORDS), "{how:?} {why}");
+    assert_eq!(undone(seen("running", 0.0, "T1")).0, How::HandedOver);
+}
+
+#[test]
+fn a_later_rung_that_helped_is_no_cure_while_what_the_restart_stopped_is_down() {
+    for (found, how) in [(seen("exited", 0.0, "T0"), How::Stuck), (seen("running", 0.0, "T1"), How::Cured)] {
+        let (scene, _) = after_a_second_rung();
+        let (ended, why) = in_the_end(scene, vec![Event::Verified { since: NOW, findings: found }]);
+        assert!(ended == how && why.contains(WORDS) == (how == How::Stuck), "{ended:?} {why}");
+    }
+}
+
+#[test]
+fn what_an_earlier_release_recorded_of_it_is_read_and_nothing_else() {
+    let closed = |how: How| Event::Closed { how, why: String::new() };
+    for recorded in [How::Stuck, How::HandedOver, How::Denied] {
+        let mut scene = after_a_try(failed(), seen("exited", 0.0, "T0"));
+        for event in asked_and(&scene, Answer::Expired) {
+            scene.happens(event);
+        }
+        scene.happens(closed(recorded));
+    }
+    let mut scene = after_a_try(failed(), seen("running", 0.0, "T1"));
+    scene.happens(Event::Ending { how: How::Stuck, why: String::new(), gates: vec![] });
+    assert!(scene.incident.apply(NOW, &closed(How::HandedOver)).is_err());
 }

@@ -12,8 +12,8 @@ use crate::finding::Findings;
 use crate::incident::event::{Event, Opening, Reply, Trigger, Waiting};
 use crate::incident::judged::Weighed;
 use crate::incident::stage::{Aim, How, Stage};
-use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef, was_stopped};
-use crate::order::{Order, Purpose, Verdict};
+use crate::incident::{Attempt, Incident, IncidentId, JoinedAlert, StepRef};
+use crate::order::{Order, Purpose};
 use crate::time::Stamp;
 
 /// An event that the incident's stage does not list.
@@ -66,6 +66,7 @@ impl Incident {
             kept_since: None,
             none_applies_since: None,
             stopped: None,
+            left: BTreeMap::new(),
             weighed: Weighed::default(),
         }
     }
@@ -88,9 +89,9 @@ impl Incident {
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let stage = self.word();
         let was_deciding = matches!(self.stage, Stage::Deciding { .. });
-        let left = self.left_behind_by(event);
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
-        self.stuck_with(left.or_else(|| self.left_behind_at(event)));
+        self.see_what_is_left(event);
+        self.is_stuck_with_what_is_left();
         let is_blind = matches!(self.stage, Stage::Deciding { .. } | Stage::Waiting { on: Waiting::Sight, .. });
         if was_deciding && !is_blind && !matches!(event, Event::Stale { .. }) {
             // Enough was seen to decide something else.
@@ -236,38 +237,13 @@ impl Incident {
                 Ok(())
             }
             Event::Closed { how, why } => match &self.stage {
-                // What is stuck by today's rules may have been handed over by those of an earlier release.
-                Stage::Closing { how: planned, .. } if planned == how || (*planned, *how) == (How::Stuck, How::HandedOver) => {
+                // What is stuck with what we left stopped may have ended otherwise by the rules of an earlier release.
+                Stage::Closing { how: planned, .. } if planned == how || (*planned == How::Stuck && !self.left.is_empty()) => {
                     self.stage = Stage::Closed { how: *how, why: why.clone() };
                     Ok(())
                 }
                 _ => Err("it closes only as it was ending".to_owned()),
             },
-        }
-    }
-
-    // What is left behind where the ladder may end at this event, by what the event or the decision saw. Policy asks the same where it
-    // ends it.
-    fn left_behind_by(&self, event: &Event) -> Option<String> {
-        match (event, &self.stage) {
-            (Event::NotVerified { findings, .. }, _) => self.left_behind(findings),
-            (Event::RungSkipped { .. }, Stage::Deciding { findings, .. }) => self.left_behind(findings),
-            _ => None,
-        }
-    }
-
-    // The same of the order that this event has just settled.
-    fn left_behind_at(&self, event: &Event) -> Option<String> {
-        let Event::Settled { verdict: Verdict::NotLanded(_), finding } = event else { return None };
-        let last = self.last_attempt().filter(|last| !last.down_before && last.refused().is_none())?;
-        last.order.left_down(finding).map(|name| was_stopped(&name))
-    }
-
-    fn stuck_with(&mut self, left: Option<String>) {
-        if let (Some(left), Stage::Closing { how, why }) = (left, &mut self.stage)
-            && *how == How::HandedOver
-        {
-            (*how, *why) = (How::Stuck, format!("{why}; {left}"));
         }
     }
 

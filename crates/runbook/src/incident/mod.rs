@@ -12,6 +12,7 @@ pub mod fold;
 pub mod gate;
 pub mod harm;
 pub mod judged;
+mod left;
 mod looked;
 pub mod next;
 mod quieted;
@@ -31,6 +32,7 @@ pub use fold::IllegalEvent;
 pub use gate::{Gate, GateName};
 pub use harm::{Judged, Watch};
 pub use judged::{Mark, Weighed};
+pub use left::was_stopped;
 pub use next::Next;
 pub use settled::Unsettled;
 pub use stage::{Aim, How, Stage};
@@ -191,13 +193,10 @@ pub struct Incident {
     pub none_applies_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,
+    /// What acts of ours left stopped by the latest look on record at each, in words: by the attempt's place in `attempts`.
+    pub left: BTreeMap<usize, String>,
     /// What a person can say of it afterwards, and did.
     pub weighed: Weighed,
-}
-
-/// The words for what an act of ours stopped and did not start again.
-pub fn was_stopped(name: &str) -> String {
-    format!("{name} was stopped for a restart and has not started again")
 }
 
 impl Incident {
@@ -266,52 +265,6 @@ impl Incident {
     pub fn goes_on(&self) -> bool {
         self.step().is_some_and(|step| step.action.facts().one_at_a_time)
             && self.applied.iter().filter_map(|index| self.attempts.get(*index)).any(|attempt| attempt.at == self.at)
-    }
-
-    /// What an earlier try of the step that is next left stopped, by name, as far as that is seen: its call gave no answer, because
-    /// the Engine died in the middle, and it has not started anew. It was permitted to be stopped and started, and half of that
-    /// is done; so it is gone on with, whatever the alert, the requirement and the limits say of it now.
-    pub fn left_down(&self, findings: &Findings) -> Option<String> {
-        let last = self.last_attempt().filter(|last| last.at == self.at && last.order.purpose == Purpose::Do)?;
-        let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        if !unanswered || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
-            return None;
-        }
-        let seen = self.seen_at(findings, last.order.action.facts().selects_from, &last.order.target)?;
-        last.order.left_down(seen)
-    }
-
-    /// What an act of this incident stopped and nobody has started again, by name, whichever step it was of: one that broke off or
-    /// was answered with an error after the stop. None where nothing was; an error in words where that cannot be seen.
-    ///
-    /// # Errors
-    /// Why it cannot be seen.
-    pub fn left_stopped(&self, findings: &Findings) -> Result<Option<String>, String> {
-        for attempt in self.attempts.iter().filter(|attempt| attempt.order.purpose == Purpose::Do && attempt.refused().is_none())
-        {
-            let stopped = attempt.order.stops_and_starts() && !attempt.down_before;
-            if !stopped || !matches!(attempt.verdict, Some(Verdict::NotLanded(_))) {
-                continue;
-            }
-            let seen = self.seen_at(findings, attempt.order.action.facts().selects_from, &attempt.order.target);
-            let seen = seen.ok_or_else(|| format!("{} was not looked at", attempt.order.target))?;
-            if let Some(why) = seen.unknown() {
-                return Err(why.to_owned());
-            }
-            if let Some(name) = attempt.order.left_down(seen) {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The words for what an act of this incident left behind: something is stopped, or nobody can see whether it is. Whoever is called
-    /// then is not called off by the end of an alert, which a stopped container may well bring about.
-    pub fn left_behind(&self, findings: &Findings) -> Option<String> {
-        match self.left_stopped(findings) {
-            Ok(name) => name.map(|name| was_stopped(&name)),
-            Err(unseen) => Some(format!("whether what was to be restarted runs cannot be seen: {unseen}")),
-        }
     }
 
     /// Every target that the remedy touches, its own first: they are held together from its first step, so that two

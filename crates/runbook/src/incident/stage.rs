@@ -35,7 +35,7 @@ pub enum How {
     Stopped,
     /// A person has to go on.
     HandedOver,
-    /// An undo or an end failed, or nobody can know: a person has to go on, now.
+    /// An undo or an end failed, what we stopped is down, or nobody can know: a person has to go on, now.
     Stuck,
 }
 

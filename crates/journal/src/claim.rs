@@ -64,7 +64,10 @@ impl Journal {
             .await?;
             let Some(row) = row else { return Ok(None) };
             let id: i64 = row.try_get(0)?;
-            let row = sqlx::query("UPDATE incidents SET lease = lease + 1, leased_until = $2 WHERE id = $1 RETURNING lease")
+            // Due at 0 is woken, which a claim takes: what is woken again meanwhile stays so when the claim is given back.
+            let leases =
+                "UPDATE incidents SET lease = lease + 1, leased_until = $2, due = MAX(due, 1) WHERE id = $1 RETURNING lease";
+            let row = sqlx::query(leases)
                 .bind(id)
                 .bind(now.plus(lasts).millis())
                 .fetch_one(&mut writer.connection)
@@ -129,9 +132,10 @@ impl Journal {
         let mut writer = self.writer().await;
         let outcome = async {
             let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
-            // An event from outside may have moved the due time meanwhile; then the earlier one counts.
+            // An event from outside may have moved the due time meanwhile; then the earlier one counts. Who wakes all of them appends
+            // no event.
             sqlx::query(
-                "UPDATE incidents SET leased_until = 0, due = CASE WHEN closed IS NOT NULL OR due IS NULL THEN due \
+                "UPDATE incidents SET leased_until = 0, due = CASE WHEN closed IS NOT NULL OR due IS NULL OR due = 0 THEN due \
                  WHEN $3 IS NULL THEN due WHEN seq = $4 THEN $3 ELSE MIN(due, $3) END WHERE id = $1 AND lease = $2",
             )
             .bind(claim.incident.id.0 as i64)

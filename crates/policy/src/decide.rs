@@ -143,13 +143,13 @@ pub fn decide(case: &Case<'_>) -> Ruling {
     }
 }
 
-/// While what our own restart stopped is down, or cannot be seen, whatever ends here is stuck: the end of an alert, which a stopped
-/// container may well bring about, must not call off whoever was called. The incident says the same of the latest look on record.
+/// While what our own restart stopped is down, whatever ends here is stuck: the end of an alert, which a stopped container may well
+/// bring about, must not call off whoever was called. The incident itself ends no other way.
 fn ended(case: &Case<'_>, how: How, why: String) -> Decision {
-    let Some(left) = case.incident.left_behind(case.findings) else {
+    let Some(left) = case.incident.left_behind() else {
         return Decision::End { how, why };
     };
-    let why = if why.contains(&left) { why } else { format!("{why}; {left}") };
+    let why = if why.contains(left) { why } else { format!("{why}; {left}") };
     Decision::End { how: How::Stuck, why }
 }
 

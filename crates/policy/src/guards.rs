@@ -53,9 +53,10 @@ pub(crate) fn wait_for_sight(case: &Case<'_>, why: &str) -> Instead {
 }
 
 pub(crate) fn not_stopped(case: &Case<'_>) -> Word {
-    match &case.incident.stopped {
-        None => Ok("nobody stopped it".into()),
-        Some(why) => Err(end(How::Stopped, why.clone())),
+    match (&case.incident.declined, &case.incident.stopped) {
+        (Some((how, why)), _) => Err(end(*how, why.clone())),
+        (None, Some(why)) => Err(end(How::Stopped, why.clone())),
+        (None, None) => Ok("nobody stopped it".into()),
     }
 }
 
@@ -71,10 +72,7 @@ pub(crate) fn alert_not_over(case: &Case<'_>) -> Word {
         // What was done since is verified first, and ended where it lasts.
         _ if !case.incident.applied.is_empty() => {}
         Ok(None) => {}
-        Ok(Some(name)) => {
-            let why = format!("the alert resolved, and {}", was_stopped(&name));
-            return Err(end(How::HandedOver, why));
-        }
+        Ok(Some(left)) => return Err(end(How::HandedOver, format!("the alert resolved, and {left}"))),
         Err(why) => return Err(wait_for_sight(case, &format!("whether what was to be restarted runs: {why}"))),
     }
     if case.incident.applied.is_empty() {

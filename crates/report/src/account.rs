@@ -337,7 +337,10 @@ fn todo(incident: &Incident, ending: Option<How>, manner: &Manner) -> Vec<String
             todo.push(format!("Look at {target}: runbookd does nothing more about it by itself."));
         }
         (Some(How::Stuck), _) => {
-            todo.push(format!("Look at {target} now: runbookd does not know, or could not take back, what it did there."));
+            todo.push(match incident.left_behind() {
+                Some(left) => format!("Start it, or see that it runs: {}.", inert(left, 300)),
+                None => format!("Look at {target} now: runbookd does not know, or could not take back, what it did there."),
+            });
         }
     }
     if let Some(mark) = manner.mark(incident) {

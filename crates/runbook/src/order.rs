@@ -230,6 +230,11 @@ impl Order {
         self.stops_and_starts().then(|| containers::left_down(self, finding)).flatten()
     }
 
+    /// What this order restarted and is down again, by name, where nothing says that it is meant to be.
+    pub fn down_again(&self, finding: &Finding) -> Option<String> {
+        self.stops_and_starts().then(|| containers::down_again(self, finding)).flatten()
+    }
+
     /// Whether the act stops something and starts the same thing again, so that it may break off in between.
     pub fn stops_and_starts(&self) -> bool {
         matches!(&self.action, Action::Docker(docker) if docker.restart().is_some())

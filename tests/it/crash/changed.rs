@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::{Chosen, Journal};
+use journal::{Chosen, Claimed, Journal};
 use runbook::book::Mode;
 use runbook::condition::Condition;
 use runbook::incident::{Answer, How, Incident, IncidentId, Next, Proof, Stage};
@@ -72,4 +72,28 @@ async fn what_waits_by_a_text_that_was_changed_is_handed_over_at_once() {
             assert!(answered.is_err(), "a question that is over takes no answer");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_woken_while_a_task_has_it_is_due_when_the_task_gives_it_back() {
+    let (state, outside) = (directory(), Outside::new(Behaviour::default()));
+    let journal = Journal::open(state.path()).await.unwrap();
+    let current = configuration(vec![runbook("cure", Mode::Ask, vec![remedy("helps", vec![step(effect("a1"))])])]);
+    journal.adopt(&current, outside.now()).await.unwrap();
+    let chosen = Chosen { runbook: "cure".to_owned(), target: stories::target() };
+    let id = journal.open_incident(&chosen, stories::by_alert(), outside.now()).await.unwrap();
+    let (_current, followed) = watch::channel(Arc::new(current));
+    let engine = Engine::new(journal.clone(), Arc::new(Rehearsal::new(&outside, usize::MAX)), followed, Arc::new(Silent));
+    works(&engine, &journal, id, |incident| matches!(incident.stage, Stage::Waiting { .. })).await;
+    let (lease, later) = (Duration::from_secs(60), outside.now().plus(Duration::from_secs(600)));
+    let claims = async || journal.claim(outside.now(), lease).await.unwrap();
+    journal.wake_all().await.unwrap();
+    for woken in [true, false] {
+        let Claimed::Claim(claim) = claims().await else { panic!("it was woken") };
+        if woken {
+            journal.wake_all().await.unwrap();
+        }
+        journal.release(*claim, Some(later)).await.unwrap();
+    }
+    assert!(matches!(claims().await, Claimed::NothingBefore(Some(due)) if due == later), "woken once, claimed once");
 }

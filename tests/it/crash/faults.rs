@@ -9,7 +9,8 @@ use runbook::book::{Mode, Rate};
 use runbook::incident::{How, Stage};
 use runbook::time::Span;
 use runbookd::engine::{Engine, Silent};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::stories::{by_alert, configuration, effect, remedy, runbook, step, story, target};
 use super::world::{Behaviour, Outside, Rehearsal};
@@ -62,6 +63,64 @@ async fn a_machine_that_stands_still_again_and_again_proves_nothing() {
     assert!(why.contains("the machine stood still 20 times while that was to be proved"), "{why}");
     let called = outside.ledger.lock().unwrap().happened.iter().filter(|one| matches!(one, Happened::Effect(..))).count();
     assert_eq!(called, 1, "nothing else is tried on what nobody saw");
+}
+
+#[tokio::test]
+async fn a_look_that_a_stall_cut_is_made_again_and_has_seen_nothing_where_that_happens_twice() {
+    let minutes = Duration::from_secs(300);
+    let mut told = Vec::new();
+    for late in 0..=2_usize {
+        let behaviour = Behaviour { answers_late: Some((1..late + 1, minutes)), ..Behaviour::default() };
+        let (outside, incidents, _) = tell(&cure(behaviour), &[]).await;
+        assert!(matches!(incidents[0].stage, Stage::Closed { how: How::Cured, .. }), "{:?}", incidents[0].stage);
+        let looks = outside.ledger.lock().unwrap().looks();
+        told.push((looks, incidents[0].last.since(incidents[0].opened)));
+    }
+    let [(looks, took), once, twice] = told[..] else { unreachable!() };
+    assert_eq!((once.0, twice.0), (looks + 1, looks + 2), "what came late was looked at again");
+    let a_little = Duration::from_millis(100);
+    assert!(once.1 >= took + minutes && once.1 < took + minutes + a_little, "at once: {once:?} {took:?}");
+    assert!(twice.1 > took + 2 * minutes + Duration::from_secs(4), "as what cannot be seen, later: {twice:?} {took:?}");
+}
+
+#[tokio::test]
+async fn what_a_task_works_on_nobody_else_settles_although_every_lease_has_run_out() {
+    let holds = Arc::new(Notify::new());
+    let behaviour = Behaviour { holds: Some(holds.clone()), mended_by: vec!["a1"], ..Behaviour::default() };
+    let (folder, outside) = (directory(), Outside::new(behaviour));
+    let journal = Journal::open(folder.path()).await.unwrap();
+    let configuration = configuration(vec![runbook("cure", Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])])]);
+    journal.adopt(&configuration, outside.now()).await.unwrap();
+    let chosen = Chosen { runbook: "cure".to_owned(), target: target() };
+    let id = journal.open_incident(&chosen, by_alert(), outside.now()).await.unwrap();
+    let (_keep, current) = watch::channel(Arc::new(configuration));
+    let engine = Engine::new(journal.clone(), Arc::new(Rehearsal::new(&outside, usize::MAX)), current, Arc::new(Silent));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { engine.run(stop, Duration::from_secs(5)).await }
+    });
+    // Idle, the engine lets the virtual time pass: an hour of it, while the call stands.
+    let until = async |wanted: &dyn Fn(&Stage) -> bool| {
+        for _ in 0..200_000 {
+            let stage = journal.load(id).await.unwrap().stage;
+            if wanted(&stage) {
+                return stage;
+            }
+        }
+        panic!("{:?}", journal.load(id).await.unwrap().stage);
+    };
+    until(&|stage| matches!(stage, Stage::InDoubt)).await;
+    let (began, looks) = (outside.now(), outside.ledger.lock().unwrap().looks());
+    until(&|stage| !matches!(stage, Stage::InDoubt) || outside.now().since(began) > Duration::from_secs(3600)).await;
+    assert_eq!(outside.ledger.lock().unwrap().looks(), looks, "somebody else looked how it ended");
+    holds.notify_one();
+    let closed = until(&|stage| matches!(stage, Stage::Closed { .. })).await;
+    assert!(matches!(closed, Stage::Closed { how: How::Cured, .. }), "{closed:?}");
+    let effects = outside.ledger.lock().unwrap().happened.iter().filter(|one| matches!(one, Happened::Effect(..))).count();
+    assert_eq!(effects, 1);
+    stop.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]

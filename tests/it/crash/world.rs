@@ -62,6 +62,8 @@ pub struct Behaviour {
     pub answers_late: Option<(std::ops::Range<usize>, Duration)>,
     /// Looks cannot see before this moment.
     pub blind_until: Option<Stamp>,
+    /// A call stands until this is told.
+    pub holds: Option<Arc<Notify>>,
 }
 
 /// The target: outlives every stop of the process.
@@ -259,6 +261,10 @@ impl World for Rehearsal {
         let order = committed.order().clone();
         let runbook::action::Action::Rehearsal(rehearsal) = &order.action else { panic!("only rehearsals are rehearsed") };
         let key = order.selection.iter().next().map(ToString::to_string).unwrap_or_default();
+        let holds = self.outside.ledger.lock().unwrap().behaviour.holds.clone();
+        if let Some(holds) = holds {
+            holds.notified().await;
+        }
         let now = self.outside.now();
         {
             let mut ledger = self.outside.ledger.lock().unwrap();

@@ -71,7 +71,9 @@ fn after_a_try_on(before: Findings, reply: Option<Reply>, found: Findings) -> Sc
     if let Some(reply) = reply {
         scene.happens(Event::ActionReplied { reply });
     }
-    let finding = found.looks["web"].clone();
+    // An order is settled by a look that sees.
+    let unseen = found.looks["web"].unknown().is_some();
+    let finding = if unseen { seen("exited", 0.0, "T0").looks["web"].clone() } else { found.looks["web"].clone() };
     scene.happens(Event::Settled { verdict: Verdict::NotLanded("it has not started anew".to_owned()), finding });
     scene.happens(Event::Looked { findings: found.clone() });
     let captured = Captured { evidence: vec![], missing: vec![] };
@@ -261,19 +263,25 @@ fn a_persons_no_no_answer_and_a_silence_do_not_hide_what_our_own_restart_left_do
     let ends: [(How, Ends); 3] = [
         (How::Denied, |scene| asked_and(scene, Answer::Denied { by: "ann".to_owned(), why: String::new(), proof: Proof::Token })),
         (How::HandedOver, |scene| asked_and(scene, Answer::Expired)),
-        (How::Stopped, |_| {
-            let ending = Event::Ending { how: How::Stopped, why: "a silence".to_owned(), gates: vec![] };
-            vec![Event::Stopped { why: "a silence".to_owned() }, ending]
-        }),
+        (How::Stopped, |_| vec![Event::Stopped { why: "a silence".to_owned() }, Event::Stale { why: String::new() }]),
     ];
+    let (down, up) = (|| seen("exited", 0.0, "T0"), || seen("running", 0.0, "T1"));
     for (otherwise, events) in ends {
-        for (found, how) in [(seen("exited", 0.0, "T0"), How::Stuck), (seen("running", 0.0, "T1"), otherwise)] {
-            let scene = after_a_try(failed(), found);
-            let events = events(&scene);
-            let (ended, why) = in_the_end(scene, events);
+        // What is looked at before the word, and after it: whoever says no may have brought it up by hand.
+        for (before, after, how) in [(down(), down(), How::Stuck), (down(), up(), otherwise)] {
+            let mut scene = after_a_try(failed(), before);
+            for event in events(&scene).into_iter().chain([Event::Looked { findings: after.clone() }]) {
+                scene.happens(event);
+            }
+            scene.findings = after;
+            let Decision::End { how: ended, why } = scene.rule().decision else { panic!("{:?}", scene.rule().gates) };
             assert!(ended == how && why.contains(WORDS) == (how == How::Stuck), "{otherwise:?}: {ended:?} {why}");
         }
     }
+    // Where nothing was left down, a no ends it as ever.
+    let scene = after_a_try(failed(), up());
+    let events = asked_and(&scene, Answer::Expired);
+    assert_eq!(in_the_end(scene, events).0, How::HandedOver);
 }
 
 /// The restart is asked about once more, and this comes of it.
@@ -294,7 +302,7 @@ fn asked_and(scene: &Scene, answer: Answer) -> Vec<Event> {
 }
 
 /// A second rung that is tried after the restart and landed: one key of the rehearsal's ledger, which can be undone.
-fn after_a_second_rung() -> (Scene, runbook::order::Order) {
+fn after_a_second_rung(found: Findings) -> (Scene, runbook::order::Order) {
     let mut scene =
         scene_of(DockerAction::Restart(Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() }));
     let action = Action::Rehearsal(RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() });
@@ -308,13 +316,12 @@ fn after_a_second_rung() -> (Scene, runbook::order::Order) {
     let restart = runbook::order::Order { purpose, action: step, target: service(), selection: selected(named) };
     let second =
         runbook::order::Order { purpose, action, target: target(), selection: selected(Identity::Rehearsal("a1".to_owned())) };
-    let down = seen("exited", 0.0, "T0");
-    let finding = down.looks["web"].clone();
+    let finding = found.looks["web"].clone();
     for event in [
         Event::ActionStarted { order: restart, deadline: NOW, settles_from: NOW, gates: vec![] },
         Event::ActionReplied { reply: Reply::Failed("500".to_owned()) },
         Event::Settled { verdict: Verdict::NotLanded("it has not started anew".to_owned()), finding },
-        Event::Looked { findings: down },
+        Event::Looked { findings: found },
         Event::ActionStarted { order: second.clone(), deadline: NOW, settles_from: NOW, gates: vec![] },
         settled(Verdict::Landed(String::new())),
     ] {
@@ -331,7 +338,7 @@ fn settled(verdict: Verdict) -> Event {
 #[test]
 fn a_later_rung_that_is_undone_does_not_hide_what_the_restart_before_it_left_down() {
     let undone = |found: Findings| {
-        let (scene, second) = after_a_second_rung();
+        let (scene, second) = after_a_second_rung(seen("exited", 0.0, "T0"));
         let order = runbook::order::Order { purpose: runbook::order::Purpose::Undo, ..second };
         let not = Event::NotVerified { findings: found.clone(), why: "it did not help".to_owned(), unseen: false };
         let started = Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] };
@@ -345,7 +352,7 @@ fn a_later_rung_that_is_undone_does_not_hide_what_the_restart_before_it_left_dow
 #[test]
 fn a_later_rung_that_helped_is_no_cure_while_what_the_restart_stopped_is_down() {
     for (found, how) in [(seen("exited", 0.0, "T0"), How::Stuck), (seen("running", 0.0, "T1"), How::Cured)] {
-        let (scene, _) = after_a_second_rung();
+        let (scene, _) = after_a_second_rung(seen("exited", 0.0, "T0"));
         let (ended, why) = in_the_end(scene, vec![Event::Verified { since: NOW, findings: found }]);
         assert!(ended == how && why.contains(WORDS) == (how == How::Stuck), "{ended:?} {why}");
     }
@@ -354,14 +361,79 @@ fn a_later_rung_that_helped_is_no_cure_while_what_the_restart_stopped_is_down() 
 #[test]
 fn what_an_earlier_release_recorded_of_it_is_read_and_nothing_else() {
     let closed = |how: How| Event::Closed { how, why: String::new() };
-    for recorded in [How::Stuck, How::HandedOver, How::Denied] {
-        let mut scene = after_a_try(failed(), seen("exited", 0.0, "T0"));
-        for event in asked_and(&scene, Answer::Expired) {
-            scene.happens(event);
-        }
+    // Closed without the look after a no, which there was not then.
+    let mut declined = after_a_try(failed(), seen("exited", 0.0, "T0"));
+    for event in asked_and(&declined, Answer::Expired) {
+        declined.happens(event);
+    }
+    assert!(declined.incident.apply(NOW, &closed(How::Cured)).is_err());
+    declined.happens(closed(How::HandedOver));
+    // By other rules for what is stuck.
+    for (found, recorded) in [("exited", How::HandedOver), ("running", How::Stuck)] {
+        let mut scene = after_a_try(failed(), seen(found, 0.0, "T0"));
+        scene.happens(Event::Ending { how: How::HandedOver, why: String::new(), gates: vec![] });
         scene.happens(closed(recorded));
     }
     let mut scene = after_a_try(failed(), seen("running", 0.0, "T1"));
-    scene.happens(Event::Ending { how: How::Stuck, why: String::new(), gates: vec![] });
-    assert!(scene.incident.apply(NOW, &closed(How::HandedOver)).is_err());
+    scene.happens(Event::Ending { how: How::HandedOver, why: String::new(), gates: vec![] });
+    assert!(scene.incident.apply(NOW, &closed(How::Cured)).is_err());
+}
+
+#[test]
+fn a_look_that_does_not_see_leaves_it_as_it_was_seen() {
+    let unseen = || {
+        let mut findings = seen("exited", 0.0, "T0");
+        findings.looks.get_mut("web").unwrap().seen = Seen::Unknown("the Engine does not answer".to_owned());
+        findings
+    };
+    // The restart did not even stop it; a later rung is proved by what is seen elsewhere.
+    let (scene, _) = after_a_second_rung(seen("running", 0.0, "T0"));
+    assert_eq!(in_the_end(scene, vec![Event::Verified { since: NOW, findings: unseen() }]).0, How::Cured);
+    let (scene, _) = after_a_second_rung(seen("exited", 0.0, "T0"));
+    assert_eq!(in_the_end(scene, vec![Event::Verified { since: NOW, findings: unseen() }]).0, How::Stuck);
+}
+
+#[test]
+fn what_was_not_sent_stopped_nothing_and_is_not_gone_on_with() {
+    let down = || seen("exited", 0.0, "T0");
+    let unsent = after_a_try(Some(Reply::unsent("the process stood still")), down());
+    // Somebody stopped it meanwhile, and that is theirs.
+    assert_eq!(unsent.closed_gate(), "alert");
+    assert!(matches!(unsent.rule().decision, Decision::End { how: How::Subsided, .. }), "{:?}", unsent.rule());
+}
+
+#[test]
+fn what_came_up_and_went_down_again_is_no_cure_and_nobody_is_called_off() {
+    let restarted = |verdict: Verdict, found: Findings| {
+        let restart = Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() };
+        let mut scene = scene_of(DockerAction::Restart(restart));
+        Arc::make_mut(&mut scene.incident.runbook).remedies.truncate(1);
+        Arc::make_mut(&mut scene.incident.runbook).remedies[0].verify.hold = Span::secs(0);
+        let named = Identity::Container { id: "c".repeat(64), started_at: "T0".to_owned() };
+        let selection = runbook::identity::Selection::of([named]).unwrap();
+        let action = scene.incident.runbook.remedies[0].steps[0].action.clone();
+        let order = runbook::order::Order { purpose: runbook::order::Purpose::Do, action, target: service(), selection };
+        scene.happens(Event::ActionStarted { order, deadline: NOW, settles_from: NOW, gates: vec![] });
+        scene.happens(Event::ActionReplied { reply: Reply::Done(String::new()) });
+        let finding = found.looks["web"].clone();
+        scene.happens(Event::Settled { verdict, finding });
+        scene.happens(Event::Looked { findings: found });
+        scene.happens(Event::Enough { why: String::new() });
+        scene
+    };
+    let again = seen("exited", 1.0, "T1");
+    let landed = || restarted(Verdict::Landed(String::new()), seen("running", 0.0, "T1"));
+    let not = Event::NotVerified { findings: again.clone(), why: "it did not help".to_owned(), unseen: false };
+    for event in [Event::Verified { since: NOW, findings: again }, not] {
+        let (how, why) = in_the_end(landed(), vec![event]);
+        assert!(how == How::Stuck && why.ends_with("shop_web_1 was restarted and is down again"), "{how:?} {why}");
+    }
+    // It runs, or it ended as it may, or somebody stopped it.
+    let mut at_rest = seen("exited", 0.0, "T1");
+    if let Seen::Known { subjects, .. } = &mut at_rest.looks.get_mut("web").unwrap().seen {
+        subjects[0].attributes.set(Attribute::AtRest, Value::Text("somebody stopped it".to_owned()));
+    }
+    for found in [seen("running", 0.0, "T1"), at_rest] {
+        assert_eq!(in_the_end(landed(), vec![Event::Verified { since: NOW, findings: found }]).0, How::Cured);
+    }
 }

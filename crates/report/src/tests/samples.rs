@@ -393,6 +393,15 @@ pub(super) fn held(words: &str) -> Sample {
         .then(130, Event::Waits { until, on, why, gates: gates(&[(GateName::Hold, "INC-41 has it")]) })
 }
 
+/// A person's pause keeps it waiting.
+pub(super) fn paused(words: &str) -> Sample {
+    let (until, why) = (Stamp::from_millis(NIGHT + 5_130), format!("paused: the release{words}"));
+    let gates = gates(&[(GateName::Pause, "the release")]);
+    opened(words)
+        .then(90, Event::Looked { findings: sessions(80, 0.93, 100..119, words) })
+        .then(130, Event::Waits { until, on: Waiting::Pause, why, gates })
+}
+
 /// Stopped by a silence.
 pub(super) fn stopped(words: &str) -> Sample {
     let why = format!("ann{words} silenced the alert{words}");
@@ -421,6 +430,7 @@ pub(super) fn all(words: &str) -> Vec<Sample> {
         sustaining,
         ended,
         held,
+        paused,
         stopped,
         harmed,
     ];

@@ -30,7 +30,7 @@ fn shown(message: &Message) -> String {
 }
 
 /// Every snapshot, by its file's name; [`no_snapshot_is_dead`] compares.
-const ALL: [&str; 24] = [
+const ALL: [&str; 27] = [
     "explain_handed_over",
     "explain_harmed",
     "headline_acting",
@@ -40,6 +40,7 @@ const ALL: [&str; 24] = [
     "headline_handed_over",
     "headline_held",
     "headline_hostile",
+    "headline_paused",
     "headline_stuck",
     "headline_sustaining",
     "headline_unsettled",
@@ -47,6 +48,8 @@ const ALL: [&str; 24] = [
     "message_as_json",
     "report_cured",
     "report_handed_over",
+    "report_held",
+    "report_paused",
     "report_stopped",
     "report_stuck",
     "report_unsettled",
@@ -76,6 +79,7 @@ fn headlines() {
     check("headline_handed_over", head(&samples::handed_over("")));
     check("headline_denied", head(&samples::denied("")));
     check("headline_held", head(&samples::held("")));
+    check("headline_paused", head(&samples::paused("")));
     check("headline_stuck", head(&samples::stuck("")));
     check("headline_sustaining", head(&samples::sustaining("")));
     check("headline_unsettled", head(&samples::unsettled("")));
@@ -89,6 +93,8 @@ fn reports() {
     check("report_cured", format!("{}\n\n{}", shown(&report.message(&manner())), report.text()));
     let others = [
         ("report_stuck", samples::stuck("")),
+        ("report_held", samples::held("")),
+        ("report_paused", samples::paused("")),
         ("report_stopped", samples::stopped("")),
         ("report_unsettled", samples::unsettled("")),
     ];

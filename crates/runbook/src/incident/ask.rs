@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Identity;
 use crate::incident::Incident;
 use crate::incident::event::Waiting;
-use crate::incident::stage::{How, Stage};
+use crate::incident::stage::{Aim, How, Stage};
 use crate::order::Order;
 use crate::time::Stamp;
 
@@ -161,14 +161,24 @@ impl Incident {
             Answer::Granted { .. } => Err("the question had expired; no answer in time is a no".to_owned()),
             Answer::Denied { by, why, .. } => {
                 let why = if why.is_empty() { format!("{by} said no") } else { format!("{by} said no: {why}") };
-                self.end(How::Denied, why);
+                self.decline(aim, How::Denied, why);
                 Ok(())
             }
             Answer::Expired if at >= ask.expires => {
-                self.end(How::HandedOver, "nobody answered in time, which is a no".to_owned());
+                self.decline(aim, How::HandedOver, "nobody answered in time, which is a no".to_owned());
                 Ok(())
             }
             Answer::Expired => Err("the question has not expired yet".to_owned()),
+        }
+    }
+
+    // Where something was left down, whoever said no may have brought it up: it is looked at once more before it ends.
+    fn decline(&mut self, aim: Aim, how: How, why: String) {
+        if aim == Aim::Do && self.left_behind().is_some() {
+            self.declined = Some((how, why));
+            self.stage = Stage::Looking(aim);
+        } else {
+            self.end(how, why);
         }
     }
 

@@ -113,6 +113,25 @@ pub enum Reply {
     NoAnswer(String),
 }
 
+/// How the reply of a call begins that runbookd itself did not make.
+const UNSENT: &str = "nothing was sent: ";
+
+impl Reply {
+    /// The reply of a call that runbookd did not make in the end. Unlike a refusal it may be tried again.
+    pub fn unsent(why: &str) -> Self {
+        Self::NoAnswer(format!("{UNSENT}{why}"))
+    }
+
+    /// Whether anything may have been sent.
+    pub fn was_sent(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::NoAnswer(why) => !why.starts_with(UNSENT),
+            Self::Done(_) | Self::Failed(_) => true,
+        }
+    }
+}
+
 /// Something that happened to an incident.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 //! incident goes to a person. The rules that must hold in every crash schedule are checked here, on the way in: no effect
 //! without a look before it, none without one after it, and no *not landed* before an abandoned call can no longer land.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,6 @@ impl Incident {
             harm: None,
             outlasted: false,
             ending: None,
-            skipped: BTreeSet::new(),
             grant: None,
             reminded: 0,
             unseen_since: None,
@@ -67,6 +66,7 @@ impl Incident {
             none_applies_since: None,
             stopped: None,
             left: BTreeMap::new(),
+            declined: None,
             weighed: Weighed::default(),
         }
     }
@@ -89,8 +89,14 @@ impl Incident {
     pub fn follow(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
         let stage = self.word();
         let was_deciding = matches!(self.stage, Stage::Deciding { .. });
+        let settles = matches!(event, Event::Settled { .. });
+        if !settles {
+            self.see_what_is_left(event);
+        }
         self.step_on(at, event).map_err(|why| IllegalEvent { event: event.kind(), stage, why })?;
-        self.see_what_is_left(event);
+        if settles {
+            self.see_what_is_left(event);
+        }
         self.is_stuck_with_what_is_left();
         let is_blind = matches!(self.stage, Stage::Deciding { .. } | Stage::Waiting { on: Waiting::Sight, .. });
         if was_deciding && !is_blind && !matches!(event, Event::Stale { .. }) {
@@ -181,7 +187,6 @@ impl Incident {
                 if self.applies_later() {
                     self.none_applies_since = None;
                 }
-                self.skipped.insert(self.at.rung);
                 self.climb(why);
                 Ok(())
             }
@@ -237,8 +242,14 @@ impl Incident {
                 Ok(())
             }
             Event::Closed { how, why } => match &self.stage {
-                // What is stuck with what we left stopped may have ended otherwise by the rules of an earlier release.
-                Stage::Closing { how: planned, .. } if planned == how || (*planned == How::Stuck && !self.left.is_empty()) => {
+                // What is stuck by today's rules may have ended otherwise by those of an earlier release, and the other way round. The
+                // engine closes as it was planned.
+                Stage::Closing { how: planned, .. } if planned == how || [*planned, *how].contains(&How::Stuck) => {
+                    self.stage = Stage::Closed { how: *how, why: why.clone() };
+                    Ok(())
+                }
+                // Nor did that look once more after a no.
+                Stage::Looking(_) if self.declined.as_ref().is_some_and(|(planned, _)| planned == how) => {
                     self.stage = Stage::Closed { how: *how, why: why.clone() };
                     Ok(())
                 }
@@ -357,7 +368,10 @@ impl Incident {
         if let Some(watch) = &mut self.watch {
             watch.calm();
         }
-        if self.to_take_back(Aim::End).is_some() {
+        if self.left_behind().is_some() {
+            // It is told now, and not when an effect that lasts comes to its end; so that stays in force, and is named.
+            self.end(How::HandedOver, "the remedy's own condition held for its time".to_owned());
+        } else if self.to_take_back(Aim::End).is_some() {
             self.stage = Stage::Sustaining { since: at };
         } else {
             self.end(How::Cured, "the remedy's own condition held for its time".to_owned());

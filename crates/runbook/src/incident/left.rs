@@ -1,5 +1,5 @@
-//! What acts of ours stopped and did not start again: a restart that broke off in its middle. Why it is kept from look to look: an
-//! incident may end where nobody looks any more (a no to a question, the undo of a later rung), and whoever is called then is to be
+//! What acts of ours left down: a restart that broke off in its middle, or brought something up that went down again. Why it is kept
+//! from look to look: an incident may end where nobody looks any more (the undo of a later rung), and whoever is called then is to be
 //! told, and is not called off by the end of an alert, which a stopped container may well bring about. Deliberately by names and words:
 //! what is done about it is the step's own business, or a person's.
 
@@ -14,30 +14,27 @@ pub fn was_stopped(name: &str) -> String {
     format!("{name} was stopped for a restart and has not started again")
 }
 
-impl Attempt {
-    // Whether it may be what stopped something: it was sent, did not land, and what it was to restart ran before it.
-    fn may_have_stopped(&self) -> bool {
-        self.order.purpose == Purpose::Do
-            && self.order.stops_and_starts()
-            && !self.down_before
-            && self.refused().is_none()
-            && matches!(self.verdict, Some(Verdict::NotLanded(_)))
-    }
-
-    // What it left stopped by this look, by name.
-    fn left_stopped(&self, seen: &Finding) -> Result<Option<String>, String> {
-        match seen.unknown() {
-            Some(why) => Err(why.to_owned()),
-            None => Ok(self.order.left_down(seen)),
-        }
-    }
+/// The words for what an act of ours brought up and that did not stay up.
+fn is_down_again(name: &str) -> String {
+    format!("{name} was restarted and is down again")
 }
 
-// The words for it; none where nothing is left stopped.
-fn in_words(left: Result<Option<String>, String>) -> Option<String> {
-    match left {
-        Ok(name) => name.map(|name| was_stopped(&name)),
-        Err(unseen) => Some(format!("whether what was to be restarted runs cannot be seen: {unseen}")),
+impl Attempt {
+    /// Whether something was sent for it, as far as is known.
+    pub fn was_sent(&self) -> bool {
+        self.refused().is_none() && self.reply.as_ref().is_none_or(Reply::was_sent)
+    }
+
+    // Whether it may be why something is down: it was sent, is over, and what it was to restart ran before it.
+    fn may_have_stopped(&self) -> bool {
+        let restarts = self.order.purpose == Purpose::Do && self.order.stops_and_starts();
+        restarts && self.verdict.is_some() && !self.down_before && self.was_sent()
+    }
+
+    // What is down of it by this look, in words.
+    fn left_down(&self, seen: &Finding) -> Option<String> {
+        let stopped = self.order.left_down(seen).map(|name| was_stopped(&name));
+        stopped.or_else(|| self.order.down_again(seen).map(|name| is_down_again(&name)))
     }
 }
 
@@ -48,31 +45,32 @@ impl Incident {
     pub fn left_down(&self, findings: &Findings) -> Option<String> {
         let last = self.last_attempt().filter(|last| last.at == self.at && last.order.purpose == Purpose::Do)?;
         let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        if !unanswered || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
+        if !unanswered || !last.was_sent() || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
             return None;
         }
         last.order.left_down(self.selected_from(&last.order, findings)?)
     }
 
-    /// What an act of this incident stopped and nobody has started again, by name, whichever step it was of: one that broke off or
-    /// was answered with an error after the stop. None where nothing was; an error in words where that cannot be seen.
+    /// What acts of this incident left down, in words, whichever steps they were of. None where nothing is; an error in words where the
+    /// latest look that saw it says so, and these findings do not see it.
     ///
     /// # Errors
     /// Why it cannot be seen.
-    pub fn left_stopped(&self, findings: &Findings) -> Result<Option<String>, String> {
-        for attempt in self.attempts.iter().filter(|attempt| attempt.may_have_stopped()) {
-            let seen = self.selected_from(&attempt.order, findings);
-            let seen = seen.ok_or_else(|| format!("{} was not looked at", attempt.order.target))?;
-            if let Some(name) = attempt.left_stopped(seen)? {
-                return Ok(Some(name));
+    pub fn left_stopped(&self, findings: &Findings) -> Result<Option<&str>, String> {
+        for (index, words) in &self.left {
+            let Some(attempt) = self.attempts.get(*index) else { continue };
+            match self.selected_from(&attempt.order, findings).map(Finding::unknown) {
+                None => return Err(format!("{} was not looked at", attempt.order.target)),
+                Some(Some(why)) => return Err(why.to_owned()),
+                Some(None) => return Ok(Some(words)),
             }
         }
         Ok(None)
     }
 
-    /// The words for what an act of this incident left behind by these findings: something is stopped, or nobody can see whether it is.
-    pub fn left_behind(&self, findings: &Findings) -> Option<String> {
-        in_words(self.left_stopped(findings))
+    /// The same by whatever look saw it last: what is not seen is as it was.
+    pub fn left_behind(&self) -> Option<&str> {
+        self.left.values().next().map(String::as_str)
     }
 
     // What the look that an order selects from saw of its target.
@@ -101,8 +99,9 @@ impl Incident {
                 }),
                 (None, _) => None,
             };
-            let Some(seen) = seen else { continue };
-            match in_words(attempt.left_stopped(seen)) {
+            // An order is settled by a look that sees, so what is unknown now was known before, and nobody saw it change.
+            let Some(seen) = seen.filter(|seen| seen.unknown().is_none()) else { continue };
+            match attempt.left_down(seen) {
                 Some(words) => self.left.insert(index, words),
                 None => self.left.remove(&index),
             };
@@ -113,7 +112,7 @@ impl Incident {
     pub(super) fn is_stuck_with_what_is_left(&mut self) {
         if let (Some(left), Stage::Closing { how, why }) = (self.left.values().next(), &mut self.stage) {
             *how = How::Stuck;
-            if !why.contains(left.as_str()) {
+            if !why.contains(left) {
                 *why = format!("{why}; {left}");
             }
         }

@@ -166,8 +166,6 @@ pub struct Incident {
     pub attempts: Vec<Attempt>,
     /// Steps whose evidence was captured, and whether completely.
     pub captured: BTreeMap<StepRef, Captured>,
-    /// Rungs that a person said no to or that did not apply.
-    pub skipped: BTreeSet<usize>,
     /// Evidence of what taking back or ending would destroy, for what is taken back next.
     pub captured_back: Option<Captured>,
     /// Since when, without a break, the step that is next was seen to be needed by what its target is like.
@@ -193,8 +191,10 @@ pub struct Incident {
     pub none_applies_since: Option<Stamp>,
     /// Why a person stopped it, if one did (a silence).
     pub stopped: Option<String>,
-    /// What acts of ours left stopped by the latest look on record at each, in words: by the attempt's place in `attempts`.
+    /// What acts of ours left down by the latest look on record at each that saw it, in words: by the attempt's place in `attempts`.
     pub left: BTreeMap<usize, String>,
+    /// How it ends after one more look, because a person said no or nobody answered while something was left down.
+    pub declined: Option<(How, String)>,
     /// What a person can say of it afterwards, and did.
     pub weighed: Weighed,
 }

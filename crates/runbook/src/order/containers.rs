@@ -267,6 +267,15 @@ pub(super) fn left_down(order: &Order, finding: &Finding) -> Option<String> {
     down.map(|replica| replica.name().to_owned())
 }
 
+/// Down with a later start than the one that a restart named, and not by somebody's own stop.
+pub(super) fn down_again(order: &Order, finding: &Finding) -> Option<String> {
+    let (id, started_at) = only(order)?;
+    let all = replicas(finding);
+    let again =
+        |replica: &&Replica<'_>| replica.id == id && replica.started_at != started_at && replica.failing() && !replica.runs();
+    all.iter().find(again).map(|replica| replica.name().to_owned())
+}
+
 /// How long after its deadline an abandoned call may still be carried out by the Engine: it may begin late, and a stop takes its time.
 pub(super) fn lands_within(action: &DockerAction) -> Duration {
     let stop = match action {

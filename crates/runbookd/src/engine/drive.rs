@@ -250,15 +250,13 @@ impl<W: World> Engine<W> {
         let stopped = self.keep_quiet(claim).await?;
         self.world.pass(Point::BeforeEffect).await;
         let reply = match (stopped, committed.in_time(self.world.now())) {
-            (Some(why), _) => Reply::NoAnswer(format!("nothing was sent: {why}")),
+            (Some(why), _) => Reply::unsent(&why),
             // The inventory of now, not of the decision: what a person took out of it meanwhile is not touched.
             (None, Ok(committed)) => {
                 let configuration = self.configuration();
                 self.watched(claim, eyes, self.world.act(&configuration.inventory, committed)).await
             }
-            (None, Err(Late)) => {
-                Reply::NoAnswer("nothing was sent: the process stood still until the order's deadline was over".to_owned())
-            }
+            (None, Err(Late)) => Reply::unsent("the process stood still until the order's deadline was over"),
         };
         self.world.pass(Point::AfterEffect).await;
         Ok(Some(Event::ActionReplied { reply }))

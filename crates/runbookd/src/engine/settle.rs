@@ -82,12 +82,15 @@ impl<W: World> Engine<W> {
         let mut renewed = self.world.now();
         loop {
             let configuration = self.configuration();
+            let asked = self.world.now();
             let finding = self.look_once(&configuration, &order.target, &look).await;
             let now = self.world.now();
             let verdict = attempt.verdict_on(&finding);
             blind_since = matches!(verdict, Verdict::Unknowable(_)).then(|| blind_since.unwrap_or(finding.at));
             let counts_from = attempt.counts_from(&verdict, &finding).unwrap_or(patient_until);
-            if now >= counts_from {
+            // What a look saw before that may have changed while it took its time; only *landed* counts whenever it was seen.
+            let seen = if matches!(verdict, Verdict::NotLanded(_) | Verdict::Partly(_)) { asked } else { now };
+            if seen >= counts_from {
                 return Ok(Some(match verdict {
                     Verdict::Unknowable(why) if attempt.unsettled.is_none() => {
                         let since = blind_since.unwrap_or(now);

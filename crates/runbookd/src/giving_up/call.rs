@@ -24,7 +24,7 @@ pub fn call(one: &GivenUp, inventory: &Inventory, ends: Stamp) -> Value {
         Stage::UNSETTLED => {
             ("cannot see how its act ended", "What was begun may be half done; it looks on, and goes on when it can see")
         }
-        "stuck" => ("gave up", "It is stuck: what was done is neither proved nor taken back"),
+        "stuck" => ("gave up", "It is stuck: what was done is not proved, was not taken back, or left something down"),
         "denied" => ("gave up", "What it asked for was refused, or nobody answered"),
         _ => ("gave up", "It can do no more"),
     };

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::support::daemon::{Daemon, Home, binary, delivery, rehearsal_binary, until};
 
-/// Kinds that are not the engine's to append: they come from outside and are their own transactions, tried in `crash` and `heard`.
-const FROM_OUTSIDE: [&str; 6] = ["alert_heard", "stopped", "noted", "judged", "answer_refused", "opened"];
+/// Kinds that others append for incidents that there are, each in one transaction with what it answers to: a kill finds all of it, or none.
+const FROM_OUTSIDE: [&str; 5] = ["alert_heard", "stopped", "noted", "judged", "answer_refused"];
 /// Kinds that this story does not pass; `crash` passes them on the real store.
 const ELSEWHERE: [&str; 7] = ["stale", "woke", "enough", "unsettled", "harmed", "ending", "reminded"];
 

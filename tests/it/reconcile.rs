@@ -40,10 +40,14 @@ fn runbook(name: &str) -> String {
 
 /// A daemon whose target cannot be reached, so that every incident stays open and waits for sight.
 fn home(alertmanager: &Alertmanager) -> Home {
+    home_with(&alertmanager.url())
+}
+
+fn home_with(alertmanager: &str) -> Home {
     let home = Home::new(&[]);
     home.write(
         "runbookd.yaml",
-        &format!("listen: 127.0.0.1:PORT\nalertmanager:\n  - {{url: '{}', receiver: run.bookd}}\n", alertmanager.url()),
+        &format!("listen: 127.0.0.1:PORT\nalertmanager:\n  - {{url: '{alertmanager}', receiver: run.bookd}}\n"),
     );
     home.write(
         "targets.yaml",
@@ -117,7 +121,10 @@ fn what_was_never_delivered_is_heard_and_nothing_else() {
     let home = home(&alertmanager);
     let daemon = home.start(binary(), &[]);
     until("the lost alert's incident", ROUND, || of(&daemon, "Lost"), || home.log());
+    // A round is just over, so the next would come in 30 s: a truncated delivery asks for it now.
+    let asked = std::time::Instant::now();
     round(&alertmanager, &daemon, &home, "Marker");
+    assert!(asked.elapsed() < Duration::from_secs(20), "the round came when it was due: {:?}", asked.elapsed());
     for name in ["Inhibited", "Silenced", "Elsewhere", "Young"] {
         assert!(of(&daemon, name).is_none(), "{name} was heard\n{}", home.log());
     }
@@ -159,6 +166,53 @@ fn a_silence_stops_its_incident_and_says_whose_it_is() {
     round(&alertmanager, &daemon, &home, "Marker");
     let all = daemon.incidents();
     assert_eq!(all.iter().filter(|incident| incident["title"] == "Silenced").count(), 1, "{all:?}");
+}
+
+/// The same Alertmanager, which says that it has been up for an hour: nobody waits ten minutes in a test.
+async fn aged(alertmanager: &Alertmanager) -> String {
+    let behind = alertmanager.url();
+    let answer = move |uri: axum::http::Uri| {
+        let url = format!("{behind}{uri}");
+        async move {
+            let answer = tokio::task::spawn_blocking(move || Request::get(&url).send().unwrap().text()).await.unwrap();
+            let mut said: Value = serde_json::from_str(&answer).unwrap();
+            if said.get("uptime").is_some() {
+                said["uptime"] = json!(at(-3600));
+            }
+            axum::Json(said)
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(axum::routing::get(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_alertmanager_that_has_long_been_up_lacks_is_over_where_nothing_was_done() {
+    let alertmanager = Alertmanager::start(ROUTES).unwrap();
+    let home = home_with(&aged(&alertmanager).await);
+    let daemon = home.start(binary(), &[]);
+    let mut by_hand = delivery(&[("alertname", "Young"), ("for", "us")], "firing", &at(-3600));
+    by_hand["alerts"][0]["generatorURL"] = json!("runbookd:by-hand");
+    let lacked = delivery(&[("alertname", "Delivered"), ("for", "us")], "firing", &at(-3600));
+    for body in [by_hand, lacked] {
+        assert_eq!(daemon.deliver(&body).unwrap().status, 200);
+    }
+    until("both incidents", ROUND, || of(&daemon, "Young").and_then(|_| of(&daemon, "Delivered")), || home.log());
+    let mut asked = std::time::Instant::now();
+    let over = || {
+        if asked.elapsed() > Duration::from_secs(2) {
+            ask_for_a_round(&daemon);
+            asked = std::time::Instant::now();
+        }
+        of(&daemon, "Delivered").filter(|incident| !incident["closed"].is_null())
+    };
+    let over = until("its end", ROUND, over, || home.log());
+    assert_eq!(over["how"], "subsided", "an absence is no cure: {over}");
+    assert!(home.log().contains("no Alertmanager has its alert any more"), "{}", home.log());
+    assert!(of(&daemon, "Young").unwrap()["closed"].is_null(), "what was fired by hand was never there: {}", home.log());
 }
 
 #[test]

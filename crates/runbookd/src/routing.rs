@@ -11,7 +11,8 @@ use runbook::book::Configuration;
 use tokio::time::Instant;
 
 use crate::daemon::Daemon;
-use crate::{watchdog, wire};
+use crate::world::Point;
+use crate::{killpoint, watchdog, wire};
 
 /// Rows that are read at once.
 const PORTION: u32 = 64;
@@ -67,7 +68,9 @@ pub async fn route_waiting(daemon: &Daemon) -> anyhow::Result<usize> {
             beats |= read.beats;
         }
         if heard.len() >= TOGETHER || at + 1 == rows.len() {
+            killpoint::pass(Point::BeforeAppend("opened"));
             let outcome = daemon.journal.hear(&heard, Some(row.id), daemon.clock.now()).await?;
+            killpoint::pass(Point::AfterAppend("opened"));
             note(daemon, &outcome, unknown_status);
             if beats {
                 let now = daemon.clock.now();

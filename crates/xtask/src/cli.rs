@@ -33,12 +33,15 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
     let name = arguments.name.as_deref().unwrap_or(estate::DEFAULT);
     match words.as_slice() {
-        ["demo"] => Ok(code(demo::run(&demo::Settings {
-            estate: name.to_owned(),
-            once: arguments.once,
-            observe_only: std::env::var_os(demo::NO_OP).is_some(),
-            program: std::env::var_os(demo::PROGRAM).map(Into::into),
-        })?)),
+        ["demo"] => {
+            let missing = demo::run(&demo::Settings {
+                estate: name.to_owned(),
+                once: arguments.once,
+                observe_only: std::env::var_os(demo::NO_OP).is_some(),
+                program: std::env::var_os(demo::PROGRAM).map(Into::into),
+            })?;
+            Ok(code(missing.is_empty()))
+        }
         ["test", filters @ ..] => test::run(filters, arguments.unit),
         ["estate", "up"] => {
             let estate = Estate::up(name)?;

@@ -22,7 +22,8 @@ use crate::{clock, command, paths, progress, slack};
 
 pub use config::as_in;
 use daemon::Daemon;
-use proof::{Before, Proof};
+use proof::{Before, Proof, WithoutHeartbeat};
+pub use proof::{DELIVERY, SESSIONS};
 
 /// The fault that the demo begins with.
 const FAULT: &str = "too-many-connections";
@@ -49,11 +50,11 @@ pub struct Settings {
     pub program: Option<PathBuf>,
 }
 
-/// Shows it, and answers whether nothing of the proof is missing.
+/// Shows it, and answers what of the proof is missing.
 ///
 /// # Errors
 /// When something cannot be built or started. A proof that is missing is no error.
-pub fn run(settings: &Settings) -> Result<bool> {
+pub fn run(settings: &Settings) -> Result<Vec<&'static str>> {
     let (name, once) = (settings.estate.clone(), settings.once);
     let coming = std::thread::spawn(move || Estate::up(&name));
     let program = match &settings.program {
@@ -82,10 +83,10 @@ pub fn run(settings: &Settings) -> Result<bool> {
             "the estate stays up for the next time; `cargo xtask estate down{}` ends it",
             if settings.estate == crate::estate::DEFAULT { String::new() } else { format!(" --name {}", settings.estate) }
         ));
-    } else if proof.holds {
+    } else if proof.missing.is_empty() {
         stay::stay(&estate, &daemon, &slack)?;
     }
-    if proof.holds {
+    if proof.missing.is_empty() {
         progress::show(format_args!("demo: cured and proved"));
     } else {
         progress::show(format_args!(
@@ -93,7 +94,7 @@ pub fn run(settings: &Settings) -> Result<bool> {
             daemon.log().display()
         ));
     }
-    Ok(proof.holds)
+    Ok(proof.missing)
 }
 
 /// The message about the incident as it stands now, and the last one in its thread: the report.
@@ -140,6 +141,7 @@ fn quiet(estate: &Estate, fault: &Fault) -> Result<()> {
 }
 
 fn show(estate: &Estate, daemon: &Daemon, slack: &slack::StandIn, fault: &Fault) -> Result<Proof> {
+    let _alone = WithoutHeartbeat::begin(estate)?;
     let mut before = Before::look(estate)?;
     let mut timeline = timeline::Timeline::begin(fault);
     fault.switch(estate, Fire::Break)?;

@@ -6,6 +6,7 @@
 //! priority, tried, made the machine so busy that real servers missed real deadlines.
 
 mod memory;
+mod runner;
 mod times;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::{command, engine, estate, licences, packages, paths, progress};
 /// # Errors
 /// When something that the tests need cannot be had, or a check before the tests fails.
 pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
+    runner::ensure()?;
     let all = filters.is_empty();
     // Only a whole run: what is asked for in between, or often, is not held up by a lint.
     let linter = if all && !unit { Some(Linter::new()?) } else { None };
@@ -44,7 +46,7 @@ pub fn run(filters: &[&str], unit: bool) -> Result<ExitCode> {
         estate.join().ok().context("the thread that brings the estate up died")?.context("the tests' estate is not up")?;
     }
     checked?;
-    tests(filters, unit, linter, &built?)
+    tests(filters, &built?)
 }
 
 /// Servers, Engine and images, beside the build.
@@ -112,8 +114,8 @@ struct Listed {
 struct Built {
     /// The daemon's programs, where tests start it.
     programs: Option<PathBuf>,
-    /// What is to be run; none where the runner is cargo itself.
-    listed: Option<Listed>,
+    /// What is to be run.
+    listed: Listed,
 }
 
 /// Tests, and the daemon as it is shipped; where there are lints, examples too, for their sake.
@@ -144,20 +146,16 @@ fn build(unit: bool, linter: Option<&Linter>) -> Result<Built> {
         told(linted(cargo(&[&["build", "--workspace", "--quiet", "--locked"][..], &rehearsal].concat())))?;
         Some(set_aside()?)
     };
-    if !has_nextest() {
-        told(linted(with_scope(cargo(&["test", "--no-run", "--quiet", "--locked"]), unit)))?;
-        return Ok(Built { programs, listed: None });
-    }
     let listed = Listed { metadata: paths::cache()?.join("metadata.json"), binaries: paths::cache()?.join("binaries.json") };
-    let list = ["nextest", "list", "--list-type", "binaries-only", "--message-format", "json", "--cargo-quiet", "--locked"];
+    let list = ["list", "--list-type", "binaries-only", "--message-format", "json", "--cargo-quiet", "--locked"];
     for (file, command) in [
         (&listed.metadata, &mut cargo(&["metadata", "--format-version", "1", "--locked"])),
-        (&listed.binaries, &mut linted(with_scope(cargo(&list), unit))),
+        (&listed.binaries, &mut linted(with_scope(runner::command(&list)?, unit))),
     ] {
         let text = command::output(command)?;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(Built { programs, listed: Some(listed) })
+    Ok(Built { programs, listed })
 }
 
 /// The same command, through the linter where there is one.
@@ -168,31 +166,22 @@ fn by(linter: Option<&Linter>, command: Command) -> Command {
     }
 }
 
-fn tests(filters: &[&str], unit: bool, linter: Option<&Linter>, built: &Built) -> Result<ExitCode> {
+fn tests(filters: &[&str], built: &Built) -> Result<ExitCode> {
     let all = filters.is_empty();
     let programs = built.programs.iter().map(|folder| (BUILT, folder));
-    let (well, summary) = match &built.listed {
-        Some(listed) => {
-            let mut runner = cargo(&["nextest", "run"]);
-            runner.arg("--cargo-metadata").arg(&listed.metadata).arg("--binaries-metadata").arg(&listed.binaries);
-            runner.arg("--test-threads").arg(threads().to_string());
-            runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").envs(programs);
-            if let Some(memory) = memory::folder()? {
-                runner.env("TMPDIR", memory);
-            }
-            let _ = std::fs::remove_file(report());
-            command::shown_until(&mut runner, "     Summary [")?
-        }
-        None => {
-            progress::say("cargo-nextest is not installed: using cargo test, which does not tell each test's time");
-            let (well, _) = command::shown(by(linter, with_scope(cargo(&["test"]), unit)).args(filters).envs(programs))?;
-            (well, String::new())
-        }
-    };
+    let mut runner = runner::command(&["run"])?;
+    runner.arg("--cargo-metadata").arg(&built.listed.metadata).arg("--binaries-metadata").arg(&built.listed.binaries);
+    runner.arg("--test-threads").arg(threads().to_string());
+    runner.args(filters).env("NEXTEST_HIDE_PROGRESS_BAR", "1").envs(programs);
+    if let Some(memory) = memory::folder()? {
+        runner.env("TMPDIR", memory);
+    }
+    let _ = std::fs::remove_file(report());
+    let (well, summary) = command::shown_until(&mut runner, "     Summary [")?;
     if all && let Err(error) = take_down() {
         progress::say(format_args!("the tests' estate could not be taken down: {error:#}"));
     }
-    let quick = built.listed.is_none() || tell_slow(all);
+    let quick = tell_slow(all);
     // The runner's own summary comes last, whatever is said before.
     progress::show(summary.trim_end());
     Ok(if well && quick { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -258,10 +247,6 @@ fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.current_dir(paths::root()).args(arguments);
     command
-}
-
-fn has_nextest() -> bool {
-    command::succeeds(&mut cargo(&["nextest", "--version"]))
 }
 
 /// Runs it, shows what it prints as it comes, and makes a failing end an error.

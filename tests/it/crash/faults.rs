@@ -124,6 +124,53 @@ async fn what_a_task_works_on_nobody_else_settles_although_every_lease_has_run_o
 }
 
 #[tokio::test]
+async fn a_stop_lets_a_call_end_for_a_while_and_leaves_in_doubt_what_does_not() {
+    for (ends, replied) in [(true, true), (false, false)] {
+        let holds = Arc::new(Notify::new());
+        let behaviour = Behaviour { holds: Some(holds.clone()), mended_by: vec!["a1"], ..Behaviour::default() };
+        let (folder, outside) = (directory(), Outside::new(behaviour));
+        let journal = Journal::open(folder.path()).await.unwrap();
+        let book = |name| runbook(name, Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])]);
+        let configuration = configuration(vec![book("cure"), book("other")]);
+        journal.adopt(&configuration, outside.now()).await.unwrap();
+        let chosen = Chosen { runbook: "cure".to_owned(), target: target() };
+        let id = journal.open_incident(&chosen, by_alert(), outside.now()).await.unwrap();
+        let (_keep, current) = watch::channel(Arc::new(configuration));
+        let world = || Arc::new(Rehearsal::new(&outside, usize::MAX));
+        let engine = Engine::new(journal.clone(), world(), current.clone(), Arc::new(Silent));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { engine.run(stop, Duration::from_millis(500)).await }
+        });
+        while !outside.ledger.lock().unwrap().stands() {
+            tokio::task::yield_now().await;
+        }
+        let chosen = Chosen { runbook: "other".to_owned(), ..chosen };
+        stop.cancel();
+        let other = journal.open_incident(&chosen, by_alert(), outside.now()).await.unwrap();
+        if ends {
+            holds.notify_one();
+        }
+        // In real time: a call that does not come back does not keep the process.
+        tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+        let stopped = journal.load(id).await.unwrap();
+        assert!(matches!(stopped.stage, Stage::InDoubt), "{:?}", stopped.stage);
+        assert_eq!(stopped.last_attempt().unwrap().reply.is_some(), replied, "what ended in time is on record");
+        assert_eq!(journal.load(other).await.unwrap().seq, 1, "nothing more is claimed");
+
+        // The next life settles it by looking.
+        outside.ledger.lock().unwrap().behaviour.holds = None;
+        let engine = Engine::new(journal.clone(), world(), current, Arc::new(Silent));
+        live(&engine, &journal, &outside, Person::Sleeps).await;
+        let closed = journal.load(id).await.unwrap();
+        assert!(matches!(closed.stage, Stage::Closed { how: How::Cured, .. }), "{:?}", closed.stage);
+        let landed = outside.ledger.lock().unwrap().happened.iter().filter(|one| matches!(one, Happened::Landed(..))).count();
+        assert_eq!((landed, closed.attempts.len()), (1, 1 + usize::from(!ends)), "once, and what was never carried out again");
+    }
+}
+
+#[tokio::test]
 async fn an_act_on_record_that_the_counters_do_not_know_counts() {
     let mut book = runbook("cure", Mode::Auto, vec![remedy("helps", vec![step(effect("a1"))])]);
     book.limits.rate = vec![Rate { count: 1, per: Span::secs(3600) }];

@@ -77,6 +77,8 @@ pub struct Ledger {
     /// The ids of those that were ended before their time.
     pub ended: BTreeSet<String>,
     late: Vec<(Stamp, String, Purpose)>,
+    /// A call stands.
+    stands: bool,
 }
 
 impl Ledger {
@@ -110,6 +112,11 @@ impl Ledger {
     /// How often somebody looked.
     pub fn looks(&self) -> usize {
         self.happened.iter().filter(|happened| **happened == Happened::Look).count()
+    }
+
+    /// Whether a call stands that is held.
+    pub fn stands(&self) -> bool {
+        self.stands
     }
 
     /// Whether something is on its way and has not landed.
@@ -184,10 +191,13 @@ impl World for Rehearsal {
     }
 
     async fn wait(&self, time: Duration) {
-        let longer = {
+        let (longer, time) = {
             let ledger = self.outside.ledger.lock().unwrap();
+            // Tasks run beside each other then, and none is to be late because another one waits: only while the call stands.
+            let time =
+                if ledger.behaviour.holds.is_some() && !ledger.stands { time.min(Duration::from_millis(20)) } else { time };
             let stalls = ledger.behaviour.stalls.as_ref().filter(|(after, _)| after.contains(&ledger.looks()));
-            stalls.map_or(Duration::ZERO, |(_, stall)| *stall)
+            (stalls.map_or(Duration::ZERO, |(_, stall)| *stall), time)
         };
         self.outside.advance(time.max(Duration::from_millis(1)) + longer);
         tokio::task::yield_now().await;
@@ -263,7 +273,9 @@ impl World for Rehearsal {
         let key = order.selection.iter().next().map(ToString::to_string).unwrap_or_default();
         let holds = self.outside.ledger.lock().unwrap().behaviour.holds.clone();
         if let Some(holds) = holds {
+            self.outside.ledger.lock().unwrap().stands = true;
             holds.notified().await;
+            self.outside.ledger.lock().unwrap().stands = false;
         }
         let now = self.outside.now();
         {

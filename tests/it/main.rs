@@ -18,6 +18,7 @@ mod deploy;
 mod docker;
 mod doctor;
 mod door;
+mod earlier;
 mod estate;
 mod examined;
 mod intake;

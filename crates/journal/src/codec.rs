@@ -14,7 +14,7 @@ pub(crate) fn read(kind: &str, version: i64, body: &str) -> anyhow::Result<Event
     if version > i64::from(Event::VERSION) {
         bail!("the event {kind} has version {version}, and this release reads up to {}; run the newer release", Event::VERSION);
     }
-    // There is one version so far; the next one adds its upgrade here, and a fixture of this one in tests/fixtures/journal.
+    // There is one version so far, whose fixtures are in tests/fixtures/journal; the next one adds its upgrade here.
     serde_json::from_str(body).with_context(|| format!("reading the stored event {kind} (version {version})"))
 }
 

@@ -122,7 +122,7 @@ fn what_was_never_delivered_is_heard_and_nothing_else() {
     let daemon = home.start(binary(), &[]);
     until("the lost alert's incident", ROUND, || of(&daemon, "Lost"), || home.log());
     // A round is just over, so the next would come in 30 s: a truncated delivery asks for it now.
-    let asked = std::time::Instant::now();
+    let asked = xtask::clock::now();
     round(&alertmanager, &daemon, &home, "Marker");
     assert!(asked.elapsed() < Duration::from_secs(20), "the round came when it was due: {:?}", asked.elapsed());
     for name in ["Inhibited", "Silenced", "Elsewhere", "Young"] {
@@ -201,11 +201,11 @@ async fn what_an_alertmanager_that_has_long_been_up_lacks_is_over_where_nothing_
         assert_eq!(daemon.deliver(&body).unwrap().status, 200);
     }
     until("both incidents", ROUND, || of(&daemon, "Young").and_then(|_| of(&daemon, "Delivered")), || home.log());
-    let mut asked = std::time::Instant::now();
+    let mut asked = xtask::clock::now();
     let over = || {
         if asked.elapsed() > Duration::from_secs(2) {
             ask_for_a_round(&daemon);
-            asked = std::time::Instant::now();
+            asked = xtask::clock::now();
         }
         of(&daemon, "Delivered").filter(|incident| !incident["closed"].is_null())
     };

@@ -3,12 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use journal::{Filter, Journal};
+use runbook::book::Configuration;
 use runbook::incident::{How, Next, Stage};
-use runbook::time::Stamp;
+use runbookd::engine::{Engine, Silent};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::watch;
+
+use crate::crash::world::{Behaviour, Outside, Rehearsal};
 
 /// The journal that such a file makes.
 async fn restored(name: &str) -> (tempfile::TempDir, Journal) {
@@ -49,7 +54,15 @@ async fn what_0_1_0_wrote_is_read_and_gone_on_with() {
     // The open question stands until its end and is then a no, as it was asked.
     let open = journal.load(incidents[3].id).await.unwrap();
     let Next::Answer { expires, .. } = open.next() else { panic!("{:?}", open.stage) };
-    let (_, ask, ..) = &journal.questions().await.unwrap()[0];
-    assert_eq!(ask.expires, expires);
-    assert!(expires > Stamp::default() && ask.order.selection.count() == 1);
+    let (_, ask) = &journal.questions().await.unwrap()[0];
+    assert_eq!((ask.expires, ask.order.selection.count()), (expires, 1));
+    let outside = Outside::new(Behaviour::default());
+    assert!(outside.now() > expires, "the rehearsed time is later");
+    let nothing = Arc::new(Configuration::default());
+    journal.adopt(&nothing, outside.now()).await.unwrap();
+    let (_keep, current) = watch::channel(nothing);
+    let engine = Engine::new(journal.clone(), Arc::new(Rehearsal::new(&outside, usize::MAX)), current, Arc::new(Silent));
+    engine.work_on_one().await.unwrap();
+    let closed = journal.load(open.id).await.unwrap();
+    assert!(matches!(closed.stage, Stage::Closed { how: How::HandedOver, .. }), "{:?}", closed.stage);
 }

@@ -233,9 +233,10 @@ pub(crate) async fn write_event(
     };
     // Why it waits stands for as long as it does, whatever is heard meanwhile.
     let waits_on = matches!(after.stage, Stage::Waiting { .. }) && !matches!(event, Event::Waits { .. });
-    // A note to a closed incident must not move the moment it was closed.
+    // A note to a closed incident must not move the moment it was closed; what was woken stays so until somebody claims it.
     sqlx::query(
-        "UPDATE incidents SET seq = $2, updated = $3, stage = $4, due = $5, closed = COALESCE(closed, $6), how = $7, \
+        "UPDATE incidents SET seq = $2, updated = $3, stage = $4, \
+         due = CASE WHEN $5 IS NOT NULL AND due = 0 THEN 0 ELSE $5 END, closed = COALESCE(closed, $6), how = $7, \
          why = CASE WHEN $9 THEN why ELSE $8 END WHERE id = $1",
     )
     .bind(id)

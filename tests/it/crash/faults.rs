@@ -141,7 +141,8 @@ async fn a_stop_lets_a_call_end_for_a_while_and_leaves_in_doubt_what_does_not() 
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let stop = stop.clone();
-            async move { engine.run(stop, Duration::from_millis(500)).await }
+            let grace = Duration::from_millis(if ends { 30_000 } else { 500 });
+            async move { engine.run(stop, grace).await }
         });
         while !outside.ledger.lock().unwrap().stands() {
             tokio::task::yield_now().await;
@@ -153,7 +154,7 @@ async fn a_stop_lets_a_call_end_for_a_while_and_leaves_in_doubt_what_does_not() 
             holds.notify_one();
         }
         // In real time: a call that does not come back does not keep the process.
-        tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
         let stopped = journal.load(id).await.unwrap();
         assert!(matches!(stopped.stage, Stage::InDoubt), "{:?}", stopped.stage);
         assert_eq!(stopped.last_attempt().unwrap().reply.is_some(), replied, "what ended in time is on record");

@@ -303,9 +303,14 @@ fn asked_and(scene: &Scene, answer: Answer) -> Vec<Event> {
 
 /// A second rung that is tried after the restart and landed: one key of the rehearsal's ledger, which can be undone.
 fn after_a_second_rung(found: Findings) -> (Scene, runbook::order::Order) {
+    after_a_second_rung_of(RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() }, found)
+}
+
+/// The same with another act in the ledger.
+fn after_a_second_rung_of(action: RehearsalAction, found: Findings) -> (Scene, runbook::order::Order) {
     let mut scene =
         scene_of(DockerAction::Restart(Restart { min_healthy: 0, stop_timeout: Span::secs(10), patience: Patience::default() }));
-    let action = Action::Rehearsal(RehearsalAction { key: "a1".to_owned(), undo: true, ..RehearsalAction::default() });
+    let action = Action::Rehearsal(action);
     let book = Arc::make_mut(&mut scene.incident.runbook);
     book.remedies[1].steps[0].action = action.clone();
     book.remedies[1].verify.hold = Span::secs(0);
@@ -361,22 +366,55 @@ fn a_later_rung_that_helped_is_no_cure_while_what_the_restart_stopped_is_down() 
 #[test]
 fn what_an_earlier_release_recorded_of_it_is_read_and_nothing_else() {
     let closed = |how: How| Event::Closed { how, why: String::new() };
-    // Closed without the look after a no, which there was not then.
-    let mut declined = after_a_try(failed(), seen("exited", 0.0, "T0"));
-    for event in asked_and(&declined, Answer::Expired) {
-        declined.happens(event);
+    let read = |scene: &mut Scene, event: &Event| scene.incident.follow(NOW, event).unwrap();
+    // Closed without the look after a no, which there was not then: as it was said, or as stuck for an effect in force.
+    for recorded in [How::HandedOver, How::Stuck] {
+        let mut declined = after_a_try(failed(), seen("exited", 0.0, "T0"));
+        for event in asked_and(&declined, Answer::Expired) {
+            declined.happens(event);
+        }
+        assert!(declined.incident.apply(NOW, &closed(How::Cured)).is_err());
+        read(&mut declined, &closed(recorded));
     }
-    assert!(declined.incident.apply(NOW, &closed(How::Cured)).is_err());
-    declined.happens(closed(How::HandedOver));
-    // By other rules for what is stuck.
+    // By other rules for what is stuck. What is new is closed as it was planned.
     for (found, recorded) in [("exited", How::HandedOver), ("running", How::Stuck)] {
         let mut scene = after_a_try(failed(), seen(found, 0.0, "T0"));
         scene.happens(Event::Ending { how: How::HandedOver, why: String::new(), gates: vec![] });
-        scene.happens(closed(recorded));
+        assert!(scene.incident.apply(NOW, &closed(recorded)).is_err());
+        assert!(scene.incident.clone().follow(NOW, &closed(How::Cured)).is_err() || found == "exited");
+        read(&mut scene, &closed(recorded));
     }
-    let mut scene = after_a_try(failed(), seen("running", 0.0, "T1"));
-    scene.happens(Event::Ending { how: How::HandedOver, why: String::new(), gates: vec![] });
-    assert!(scene.incident.apply(NOW, &closed(How::Cured)).is_err());
+    // A proof with something down, under which a lasting effect was kept up until its end.
+    let lasting = RehearsalAction { key: "a1".to_owned(), lasting: true, ..RehearsalAction::default() };
+    let (mut scene, second) = after_a_second_rung_of(lasting, seen("exited", 0.0, "T0"));
+    let found = || seen("exited", 0.0, "T0");
+    let end = runbook::order::Order { purpose: runbook::order::Purpose::End, ..second };
+    for event in [
+        Event::Verified { since: NOW, findings: found() },
+        Event::EndDue { why: String::new(), findings: found(), outlasted: false, of: None },
+        Event::Looked { findings: found() },
+        Event::ActionStarted { order: end, deadline: NOW, settles_from: NOW, gates: vec![] },
+        settled(Verdict::Landed(String::new())),
+        closed(How::Cured),
+    ] {
+        read(&mut scene, &event);
+    }
+}
+
+#[test]
+fn what_goes_down_long_after_a_proof_is_not_its_doing() {
+    let lasting = RehearsalAction { key: "a1".to_owned(), lasting: true, ..RehearsalAction::default() };
+    let (mut scene, second) = after_a_second_rung_of(lasting, seen("running", 0.0, "T1"));
+    let down = || seen("exited", 1.0, "T1");
+    let end = runbook::order::Order { purpose: runbook::order::Purpose::End, ..second };
+    scene.happens(Event::Verified { since: NOW, findings: seen("running", 0.0, "T1") });
+    let events = vec![
+        Event::EndDue { why: String::new(), findings: down(), outlasted: false, of: None },
+        Event::Looked { findings: down() },
+        Event::ActionStarted { order: end, deadline: NOW, settles_from: NOW, gates: vec![] },
+        settled(Verdict::Landed(String::new())),
+    ];
+    assert_eq!(in_the_end(scene, events).0, How::Cured);
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Incident {
             stopped: None,
             left: BTreeMap::new(),
             declined: None,
+            proved: 0,
             weighed: Weighed::default(),
         }
     }
@@ -76,6 +77,13 @@ impl Incident {
     /// # Errors
     /// [`IllegalEvent`] when the stage does not list it; the incident is then unchanged.
     pub fn apply(&mut self, at: Stamp, event: &Event) -> Result<(), IllegalEvent> {
+        // What is on record may have been closed by other rules; what is new is closed as it was planned.
+        if let (Event::Closed { how, .. }, Stage::Closing { how: planned, .. }) = (event, &self.stage)
+            && how != planned
+        {
+            let why = format!("it is to end as {}", planned.word());
+            return Err(IllegalEvent { event: event.kind(), stage: self.word(), why });
+        }
         let mut next = self.clone();
         next.follow(at, event)?;
         *self = next;
@@ -226,7 +234,7 @@ impl Incident {
                 Ok(())
             }
             Event::EndDue { outlasted, of, .. } => match self.stage {
-                Stage::Sustaining { .. } => {
+                _ if self.sustains() => {
                     self.ending = *of;
                     self.outlasted |= *outlasted;
                     self.stage = Stage::Looking(Aim::End);
@@ -242,14 +250,15 @@ impl Incident {
                 Ok(())
             }
             Event::Closed { how, why } => match &self.stage {
-                // What is stuck by today's rules may have ended otherwise by those of an earlier release, and the other way round. The
-                // engine closes as it was planned.
-                Stage::Closing { how: planned, .. } if planned == how || [*planned, *how].contains(&How::Stuck) => {
+                // What is stuck by today's rules may have ended otherwise by those of an earlier release, which took more for left down.
+                Stage::Closing { how: planned, .. }
+                    if planned == how || *planned == How::Stuck || (*planned, *how) == (How::HandedOver, How::Stuck) =>
+                {
                     self.stage = Stage::Closed { how: *how, why: why.clone() };
                     Ok(())
                 }
                 // Nor did that look once more after a no.
-                Stage::Looking(_) if self.declined.as_ref().is_some_and(|(planned, _)| planned == how) => {
+                Stage::Looking(_) if self.declined.as_ref().is_some_and(|(planned, _)| planned == how || *how == How::Stuck) => {
                     self.stage = Stage::Closed { how: *how, why: why.clone() };
                     Ok(())
                 }
@@ -371,7 +380,10 @@ impl Incident {
         if self.left_behind().is_some() {
             // It is told now, and not when an effect that lasts comes to its end; so that stays in force, and is named.
             self.end(How::HandedOver, "the remedy's own condition held for its time".to_owned());
-        } else if self.to_take_back(Aim::End).is_some() {
+            return Ok(());
+        }
+        self.proved = self.attempts.len();
+        if self.to_take_back(Aim::End).is_some() {
             self.stage = Stage::Sustaining { since: at };
         } else {
             self.end(How::Cured, "the remedy's own condition held for its time".to_owned());

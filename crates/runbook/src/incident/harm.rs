@@ -173,7 +173,7 @@ impl Incident {
     // watched holds or cannot be seen. What our own restart left down is started again whatever is seen.
     pub(super) fn begin_watching(&mut self) -> Result<(), String> {
         let Stage::Deciding { findings, .. } = &self.stage else { return Err("no fresh findings are there".to_owned()) };
-        if self.left_down(findings).is_some() {
+        if self.was_left_down(findings).is_some() {
             return Ok(());
         }
         if self.harm.is_some() {
@@ -209,12 +209,16 @@ impl Incident {
         let doing = self.last_attempt().is_some_and(|last| last.order.purpose == Purpose::Do);
         match (&self.stage, unseen) {
             (Stage::InDoubt, false) if doing => self.harm = Some(why.to_owned()),
-            (Stage::Deciding { aim: Aim::Do, .. } | Stage::Verifying { .. } | Stage::Sustaining { .. }, false) => {
+            (Stage::Deciding { aim: Aim::Do, .. } | Stage::Verifying { .. }, false) => {
+                self.harm = Some(why.to_owned());
+                self.unwind("harm was seen");
+            }
+            (_, false) if self.sustains() => {
                 self.harm = Some(why.to_owned());
                 self.unwind("harm was seen");
             }
             // What lasts is ended as it would have been, only sooner: an end needs nothing to be seen.
-            (Stage::Sustaining { .. }, true) => {
+            (_, true) if self.sustains() => {
                 self.harm = Some(why.to_owned());
                 self.stage = Stage::Looking(Aim::End);
             }

@@ -5,7 +5,7 @@
 
 use crate::finding::{Finding, Findings};
 use crate::incident::event::{Event, Reply};
-use crate::incident::stage::{How, Stage};
+use crate::incident::stage::{Aim, How, Stage};
 use crate::incident::{Attempt, Incident};
 use crate::order::{Order, Purpose, Verdict};
 
@@ -43,9 +43,15 @@ impl Incident {
     /// the Engine died in the middle, and it has not started anew. It was permitted to be stopped and started, and half of that
     /// is done; so it is gone on with, whatever the alert, the requirement and the limits say of it now.
     pub fn left_down(&self, findings: &Findings) -> Option<String> {
+        self.last_attempt().filter(|last| last.was_sent())?;
+        self.was_left_down(findings)
+    }
+
+    // The same, also of what was not sent in the end: that was gone on with by an earlier release, whose record is to be read.
+    pub(super) fn was_left_down(&self, findings: &Findings) -> Option<String> {
         let last = self.last_attempt().filter(|last| last.at == self.at && last.order.purpose == Purpose::Do)?;
         let unanswered = matches!(last.reply, None | Some(Reply::NoAnswer(_)));
-        if !unanswered || !last.was_sent() || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
+        if !unanswered || !matches!(last.verdict, Some(Verdict::NotLanded(_))) {
             return None;
         }
         last.order.left_down(self.selected_from(&last.order, findings)?)
@@ -73,6 +79,15 @@ impl Incident {
         self.left.values().next().map(String::as_str)
     }
 
+    // Whether an effect lasts until its end. Of a proof with something left down an earlier release kept it up until that came.
+    pub(super) fn sustains(&self) -> bool {
+        match self.stage {
+            Stage::Sustaining { .. } => true,
+            Stage::Closing { .. } => self.left_behind().is_some() && self.to_take_back(Aim::End).is_some(),
+            _ => false,
+        }
+    }
+
     // What the look that an order selects from saw of its target.
     fn selected_from<'a>(&self, order: &Order, findings: &'a Findings) -> Option<&'a Finding> {
         self.seen_at(findings, order.action.facts().selects_from, &order.target)
@@ -90,7 +105,7 @@ impl Incident {
         };
         // A settling look is at the target of its order, by the probe that all orders of that kind are seen by.
         let settled = self.last_attempt().map(|last| last.order.target.clone());
-        for index in 0..self.attempts.len() {
+        for index in self.proved..self.attempts.len() {
             let Some(attempt) = self.attempts.get(index).filter(|attempt| attempt.may_have_stopped()) else { continue };
             let seen = match (findings, event) {
                 (Some(findings), _) => self.selected_from(&attempt.order, findings),

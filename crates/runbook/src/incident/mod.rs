@@ -195,6 +195,8 @@ pub struct Incident {
     pub left: BTreeMap<usize, String>,
     /// How it ends after one more look, because a person said no or nobody answered while something was left down.
     pub declined: Option<(How, String)>,
+    /// So many of its attempts were proved, with nothing of them down: what goes down later is not their doing.
+    pub proved: usize,
     /// What a person can say of it afterwards, and did.
     pub weighed: Weighed,
 }

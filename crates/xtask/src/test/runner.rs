@@ -22,7 +22,7 @@ pub(super) fn ensure() -> Result<()> {
     progress::step("building cargo-nextest, which is not installed (some minutes, once)", || {
         let mut install = super::cargo(&["install", "cargo-nextest", "--locked", "--debug", "--quiet", "--version", VERSION]);
         install.args(["--no-default-features", "--features", "default-no-update", "--root"]).arg(home()?);
-        // Not where ours is built, which goes on beside it.
+        // Not where ours is built: what the runner is made of is no part of that, and goes when it is done.
         install.env_remove("CARGO_TARGET_DIR");
         let (well, _) = command::shown(&mut install)?;
         if !well {
